@@ -1,0 +1,5 @@
+"""`python -m emberkeep` is `emberkeep`."""
+
+from emberkeep.cli.main import main
+
+main()

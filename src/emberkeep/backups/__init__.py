@@ -1,0 +1,1 @@
+"""The rules of backups: states, parents, placement in a zone, quota, records."""

@@ -1,0 +1,1 @@
+"""Configuration: `emberkeep.conf`, read once and handed down as values."""

@@ -1,0 +1,1 @@
+"""The database: tables, transactions and statements.  The only place that knows SQL."""

@@ -1,0 +1,1 @@
+"""The repository: deduplicated, compressed, encrypted backups in an object store."""

@@ -1,0 +1,1 @@
+"""Emberkeep of one process tree: an API and a worker process under one parent."""

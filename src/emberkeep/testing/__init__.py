@@ -1,0 +1,1 @@
+"""Conformance suites and fakes, for writers of stores and volume drivers."""

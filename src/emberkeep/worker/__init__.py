@@ -1,0 +1,1 @@
+"""The process that claims jobs within its reach and runs them."""
