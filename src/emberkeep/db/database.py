@@ -1,0 +1,124 @@
+"""Connections and the two kinds of transactions: `reading()` and `writing()` are the only ways in.
+
+Invariants
+* no transaction spans data I/O or a call to another service: it holds statements and decisions;
+* a `writing()` transaction on SQLite takes the write lock at its begin, so nothing read in it is
+  stale when it writes, and nobody is told "database is locked" (a waiting writer waits
+  `BUSY_TIMEOUT_SECONDS`);
+* all times come from `Transaction.now()`: one clock, the database's.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+BUSY_TIMEOUT_SECONDS = 30
+
+
+class Transaction:
+    """What a transaction hands to the functions of this package.  Used by one thread."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self._now: datetime | None = None
+
+    def now(self) -> datetime:
+        """The database's time (UTC, without zone), the same throughout the transaction."""
+        if self._now is None:
+            self._now = self._database_time()
+        return self._now
+
+    def _database_time(self) -> datetime:
+        match self.connection.dialect.name:
+            case "sqlite":  # in this process, so its clock is the machine's; SQL has milliseconds
+                return utc_now()
+            case "postgresql":
+                statement = "SELECT clock_timestamp() AT TIME ZONE 'UTC'"
+            case _:
+                statement = "SELECT UTC_TIMESTAMP(6)"
+        moment = self.connection.scalar(sa.text(statement))
+        assert isinstance(moment, datetime)
+        return moment
+
+    def rows(self, statement: sa.Executable) -> list[dict[str, Any]]:
+        """Run a query and return its rows by column name."""
+        return [dict(row) for row in self.connection.execute(statement).mappings()]
+
+    def row(self, statement: sa.Executable) -> dict[str, Any] | None:
+        """Run a query and return its first row, or None."""
+        found = self.connection.execute(statement).mappings().first()
+        return None if found is None else dict(found)
+
+    def changed(self, statement: sa.Executable) -> int:
+        """Run an UPDATE, DELETE or INSERT and return how many rows it touched."""
+        return self.connection.execute(statement).rowcount
+
+
+class Database:
+    """One database.  May be used from many threads; each transaction belongs to one."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(emberkeep_writing=True)
+
+    @classmethod
+    def connect(cls, url: str) -> "Database":
+        """Open `url` (SQLAlchemy's form).  Nothing is created; see `migrations.upgrade`."""
+        engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        if engine.dialect.name == "sqlite":
+            _prepare_sqlite(engine)
+        else:
+            engine = engine.execution_options(isolation_level="READ COMMITTED")
+        return cls(engine)
+
+    @classmethod
+    def in_file(cls, path: Path) -> "Database":
+        """Open the SQLite database at `path`."""
+        return cls.connect(f"sqlite:///{path}")
+
+    @property
+    def engine(self) -> sa.Engine:
+        return self._engine
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A consistent view (SQLite) or the latest committed rows; what is written is lost."""
+        with self._engine.connect() as connection:
+            yield Transaction(connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """Committed at the end of the block, rolled back if it raises."""
+        with self._writing.begin() as connection:
+            yield Transaction(connection)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def utc_now() -> datetime:
+    """The time of this machine (UTC, without zone)."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _prepare_sqlite(engine: sa.Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN comes too late and is deferred
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}",
+            "foreign_keys = ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        writing = connection.get_execution_options().get("emberkeep_writing")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

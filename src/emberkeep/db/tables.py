@@ -1,0 +1,215 @@
+"""The tables.  Times are UTC without a zone; ids are text compared byte by byte.
+
+`backups` and `volumes` share no foreign key: the volumes of a real cloud live elsewhere.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_Id = String(36)
+_Moment = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+
+# A row to lock while a project's quota is summed up; nothing else is known of a project.
+projects = Table("projects", metadata, Column("id", String(255), primary_key=True))
+
+# What workers have told of themselves: one row for each zone that a host serves.
+services = Table(
+    "services",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("binary", String(64), nullable=False),  # cinder-backup or cinder-volume
+    Column("availability_zone", String(255), nullable=False),
+    Column("repository", String(32)),  # of a cinder-backup row
+    Column("disabled", Boolean, nullable=False, default=False),
+    Column("disabled_reason", String(255)),
+    Column("heartbeat_at", _Moment, nullable=False),
+    Column("created_at", _Moment, nullable=False),
+    UniqueConstraint("host", "binary", "availability_zone"),
+)
+
+# Running worker processes and what each can reach.
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("availability_zones", JSON, nullable=False),
+    Column("repositories", JSON, nullable=False),  # ids
+    Column("backends", JSON, nullable=False),  # of volumes
+    Column("heartbeat_at", _Moment, nullable=False),
+)
+
+# A deduplication and key boundary of a repository: one project's backups of one container label.
+domains = Table(
+    "domains",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("repository", String(32), nullable=False),
+    Column("project_id", String(255), nullable=False),
+    Column("container", String(255), nullable=False),
+    UniqueConstraint("repository", "project_id", "container"),
+)
+
+# One attempt of one backup to write; its id is the root's.  Rows stay as tombstones.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("repository", String(32), nullable=False),
+    Column("domain", String(32), ForeignKey("domains.id"), nullable=False, index=True),
+    Column("state", String(16), nullable=False),  # active committed aborted removing removed
+    Column("job_id", _Id, index=True),  # null: registered from what the store holds
+    Column("attempt", Integer),
+    Column("created_at", _Moment, nullable=False),
+)
+
+backups = Table(
+    "backups",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("project_id", String(255), nullable=False, index=True),
+    Column("user_id", String(255), nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("fail_reason", String(255)),
+    Column("display_name", String(255)),
+    Column("display_description", String(255)),
+    Column("metadata", JSON, nullable=False),
+    Column("volume_id", _Id, nullable=False, index=True),
+    Column("snapshot_id", _Id),
+    Column("parent_id", _Id, index=True),
+    Column("restore_volume_id", _Id),
+    Column("temp_volume_id", _Id),
+    Column("temp_snapshot_id", _Id),
+    Column("size", Integer, nullable=False),  # GiB
+    Column("object_count", Integer, nullable=False),
+    Column("num_dependent_backups", Integer, nullable=False),
+    Column("availability_zone", String(255)),
+    Column("container", String(255)),
+    Column("host", String(255)),
+    Column("service", String(255)),
+    Column("service_metadata", String(255)),
+    Column("encryption_key_id", _Id),
+    Column("data_timestamp", _Moment),
+    Column("created_at", _Moment, nullable=False),
+    Column("updated_at", _Moment),
+    Column("deleted_at", _Moment),
+    Column("deleted", Boolean, nullable=False),
+    # Where its bytes are, apart from whose they are: an imported row shares another's root.
+    Column("repository", String(32)),
+    Column("domain", String(32)),
+    Column("root", String(32), index=True),
+    Column("root_sha256", String(64)),
+    Column("size_bytes", BigInteger),  # of the image, as backed up
+)
+
+volumes = Table(
+    "volumes",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("project_id", String(255), nullable=False, index=True),
+    Column("user_id", String(255), nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("previous_status", String(32)),
+    Column("name", String(255)),
+    Column("description", String(255)),
+    Column("metadata", JSON, nullable=False),
+    Column("image_metadata", JSON, nullable=False),
+    Column("bootable", Boolean, nullable=False),
+    Column("size", Integer, nullable=False),  # GiB
+    Column("volume_type", String(255), nullable=False),
+    Column("availability_zone", String(255), nullable=False),
+    Column("backend", String(255), nullable=False),  # what a worker must reach for its bytes
+    Column("path", Text),  # of a volume that lies elsewhere and is never deleted
+    Column("snapshot_id", _Id),
+    Column("source_volid", _Id),
+    Column("created_at", _Moment, nullable=False),
+    Column("updated_at", _Moment),
+    Column("deleted_at", _Moment),
+    Column("deleted", Boolean, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("volume_id", _Id, nullable=False, index=True),
+    Column("project_id", String(255), nullable=False, index=True),
+    Column("user_id", String(255), nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("name", String(255)),
+    Column("description", String(255)),
+    Column("metadata", JSON, nullable=False),
+    Column("size", Integer, nullable=False),  # GiB
+    Column("created_at", _Moment, nullable=False),
+    Column("updated_at", _Moment),
+    Column("deleted_at", _Moment),
+    Column("deleted", Boolean, nullable=False),
+)
+
+# What a job holds of a volume or snapshot; one row a job, kept after its release so that a
+# repeated call finds what was done.
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("job_id", _Id, primary_key=True),
+    Column("volume_id", _Id, nullable=False, index=True),
+    Column("snapshot_id", _Id),
+    Column("purpose", String(16), nullable=False),  # backup, restore, create
+    Column("released", String(16)),  # the outcome, once released
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("state", String(16), nullable=False),  # reserving queued running done failed
+    Column("subject", String(64), nullable=False),  # id of the backup, volume, snapshot, domain
+    Column("project_id", String(255), nullable=False),
+    Column("user_id", String(255), nullable=False),
+    Column("request_id", String(64)),
+    Column("arguments", JSON, nullable=False),
+    Column("needs_repository", String(32)),
+    Column("needs_backend", String(255)),
+    Column("prefers_zone", String(255)),
+    # Jobs of one domain exclude each other if one of them is exclusive.
+    Column("domain", String(32), index=True),
+    Column("exclusive", Boolean, nullable=False),
+    Column("attempt", Integer, nullable=False),  # 0 until it was claimed
+    Column("worker", String(255)),
+    Column("lease_expires_at", _Moment),
+    Column("not_before", _Moment, nullable=False),
+    Column("cancelled", Boolean, nullable=False),
+    Column("checkpoint", JSON, nullable=False),
+    Column("bytes_done", BigInteger, nullable=False),
+    Column("bytes_total", BigInteger, nullable=False),
+    Column("bytes_stored", BigInteger, nullable=False),
+    Column("error", Text),
+    Column("created_at", _Moment, nullable=False),
+    Column("updated_at", _Moment),
+)
+Index("ix_jobs_claim", jobs.c.state, jobs.c.created_at)
+Index("ix_jobs_subject", jobs.c.subject, jobs.c.created_at)
