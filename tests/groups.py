@@ -4,7 +4,9 @@ import subprocess
 import sys
 import time
 
-GROUPS: dict[str, list[str]] = {}
+GROUPS: dict[str, list[str]] = {
+    "engine": ["-n", "auto", "-m", "slow", "tests/engine"],
+}
 
 
 def main() -> int:

@@ -31,18 +31,12 @@ class Source(Protocol):
 
     @property
     def change_id(self) -> str | None:
-        """The name of this point in time for a later `changed_extents`; None if it has none."""
+        """The storage's name for this point in time, kept in the root; None if it has none."""
 
     def extents(self) -> Iterator[Extent]:
         """Yield the ranges that may hold data, ascending and disjoint.
 
         All other bytes surely read as zeros.
-        """
-
-    def changed_extents(self, since: str) -> Iterator[Extent] | None:
-        """Yield the ranges that may differ from the point in time whose `change_id` is `since`.
-
-        Ascending and disjoint.  None if that is not known: then everything is read.
         """
 
     def read_into(self, offset: int, buffer: memoryview) -> None:

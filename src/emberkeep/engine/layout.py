@@ -1,0 +1,118 @@
+"""The names of objects, and the plain structures around what is encrypted (docs/format.md).
+
+Integers are little-endian, except in nonces and key derivation.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+import google_crc32c
+
+from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.ids import DomainId, RootId, SessionId
+
+VERSION = 1
+FORMAT = "format"
+
+HEADER_SIZE = 64
+TRAILER_SIZE = 16
+_HEADER = struct.Struct("<8sI16s16sI16x")
+_TRAILER = struct.Struct("<8sII")
+_SEGMENT_MAGIC = b"EMBRKSEG"
+_TRAILER_MAGIC = b"EMBRKEND"
+
+
+class Kind(IntEnum):
+    """What a record holds; part of its authenticated data."""
+
+    CHUNK = 1
+    IDS = 2
+    NODE = 3
+
+
+class Codec(IntEnum):
+    """How a record was made smaller before it was encrypted."""
+
+    RAW = 0
+    ZSTD = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SegmentId:
+    """A segment: the `seq`-th that its session began."""
+
+    session: SessionId
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The place of one record.  `offset` and `length` (bytes, with codec byte and tag) hold for
+    generation 0 only."""
+
+    segment: SegmentId
+    key: int  # the number of the data key, for chunks
+    index: int
+    offset: int
+    length: int
+
+
+def key_name(domain: DomainId, number: int, wrapping: int) -> str:
+    return f"d/{domain}/key/{number}.{wrapping}"
+
+
+def root_name(domain: DomainId, root: RootId) -> str:
+    return f"d/{domain}/r/{root}"
+
+
+def segment_name(domain: DomainId, segment: SegmentId, generation: str = "0") -> str:
+    session = segment.session
+    return f"d/{domain}/s/{session[:2]}/{session}/{segment.seq:08x}.{generation}"
+
+
+def parse_segment_name(name: str) -> tuple[SegmentId, str]:
+    """The segment and its generation.  Raises `ValueError` for another object's name."""
+    _d, _domain, kind, _prefix, session, last = name.split("/")
+    seq, dot, generation = last.partition(".")
+    if kind != "s" or not dot or len(session) != 32 or len(seq) != 8:
+        raise ValueError(name)
+    return SegmentId(SessionId(session), int(seq, 16)), generation
+
+
+def segment_header(domain: DomainId, segment: SegmentId) -> bytes:
+    """For salvage by a person; nothing trusts it."""
+    return _HEADER.pack(
+        _SEGMENT_MAGIC,
+        VERSION,
+        bytes.fromhex(domain),
+        bytes.fromhex(segment.session),
+        segment.seq,
+    )
+
+
+def trailer(footer: bytes) -> bytes:
+    return _TRAILER.pack(_TRAILER_MAGIC, len(footer), google_crc32c.value(footer))
+
+
+def footer_of(tail: bytes, name: str) -> bytes | None:
+    """The footer at the end of `tail`, the last bytes of a segment; None if it begins before them.
+
+    Raises `DamagedObject`.
+    """
+    if len(tail) < TRAILER_SIZE:
+        raise DamagedObject(f"{name}: cut; it is shorter than its trailer")
+    magic, length, checksum = _TRAILER.unpack(tail[-TRAILER_SIZE:])
+    if magic != _TRAILER_MAGIC:
+        raise DamagedObject(f"{name}: its trailer is damaged or cut off")
+    if length + TRAILER_SIZE > len(tail):
+        return None
+    footer = tail[len(tail) - TRAILER_SIZE - length : len(tail) - TRAILER_SIZE]
+    if google_crc32c.value(footer) != checksum:
+        raise DamagedObject(f"{name}: its footer is damaged")
+    return footer
+
+
+def trailer_length(tail: bytes) -> int:
+    """The footer's length that the trailer states, with the trailer's own."""
+    return int(_TRAILER.unpack(tail[-TRAILER_SIZE:])[1]) + TRAILER_SIZE

@@ -1,0 +1,226 @@
+"""The reader: from a root to the bytes of a volume.
+
+The map is walked in the volume's order, a window of pointers at a time; a window is read in the
+order of the segments, in ranges of at most 4 MiB, several at once.
+
+Invariants
+* no byte is written to the target that was not authenticated;
+* a restore ends well only if every leaf's content digest, computed from the bytes that were
+  restored, is the one that the root vouches for;
+* every zero range of the backup reads as zeros in the target, whatever was there.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from emberkeep.engine import blockmap, layout, segments
+from emberkeep.engine.blockmap import ENTRY, FANOUT, Map, Node, Nodes
+from emberkeep.engine.errors import DamagedObject, TargetError
+from emberkeep.engine.keys import ID_SIZE, Cipher, DomainKeys, MetadataKey
+from emberkeep.engine.layout import Kind, Pointer, SegmentId
+from emberkeep.engine.protocols import Target
+from emberkeep.engine.roots import Root
+from emberkeep.engine.work import MIB, Checkpoint, Progress, Report, Settings
+from emberkeep.stores.base import Store
+from emberkeep.stores.errors import ObjectNotFound
+
+RUN = 4 * MIB  # bytes of one ranged read
+GAP = 256 << 10  # bytes of no use that are read through
+WINDOW = 64  # leaves: 16,384 pointers
+MOST_READS = 16  # at once
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One chunk of a run."""
+
+    number: int
+    place: Pointer
+
+
+@dataclass(slots=True)
+class _Run:
+    """Chunks that lie near each other in one segment, read at once."""
+
+    begin: int
+    end: int
+    chunks: list[_Wanted] = field(default_factory=list)
+
+
+def restore(
+    store: Store,
+    metadata_key: MetadataKey,
+    keys: DomainKeys,
+    root: Root,
+    target: Target,
+    *,
+    settings: Settings,
+    report: Report,
+    checkpoint: Checkpoint,
+) -> None:
+    """Write the backup to the target; what lies beyond the backup's size is left alone.
+
+    Raises `DamagedObject`, naming object and root, and what target, store or `checkpoint` raise.
+    """
+    if target.size < root.size:
+        raise TargetError(
+            f"the target has {target.size} bytes, the backup {root.size}; take a larger one"
+        )
+    try:
+        _Restore(store, metadata_key, keys, root, target, settings, report, checkpoint).run()
+    except DamagedObject as error:
+        raise DamagedObject(f"backup with root {root.layout.root}: {error}") from error
+    target.flush()
+
+
+class _Restore:
+    def __init__(
+        self,
+        store: Store,
+        metadata_key: MetadataKey,
+        keys: DomainKeys,
+        root: Root,
+        target: Target,
+        settings: Settings,
+        report: Report,
+        checkpoint: Checkpoint,
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._size = root.size
+        self._chunk = root.chunk_size
+        self._map = Map(Nodes(store, metadata_key, keys.domain, kept=8), root.top)
+        self._target = target
+        self._report = report
+        self._checkpoint = checkpoint
+        self._reads = max(1, min(MOST_READS, settings.memory_budget // (2 * RUN)))
+        self._ciphers: dict[tuple[int, str], Cipher] = {}
+        self._dealt_with = 0  # bytes of the volume, from its begin
+
+    def run(self) -> None:
+        """Restore everything, window by window."""
+        with ThreadPoolExecutor(self._reads, thread_name_prefix="restore") as threads:
+            try:
+                leaves = self._map.leaves()
+                while window := list(islice(leaves, WINDOW)):
+                    self._restore_window(window, threads)
+            except BaseException:
+                threads.shutdown(wait=True, cancel_futures=True)
+                raise
+        self._zero_until(self._size)
+        self._report(Progress(self._size, self._size, 0))
+
+    def _restore_window(self, window: list[tuple[int, Node]], threads: ThreadPoolExecutor) -> None:
+        ids = {number: np.zeros((FANOUT, ID_SIZE), np.uint8) for number, _leaf in window}
+        under_way: set[Future[list[tuple[int, bytes]]]] = set()
+
+        def take(done: set[Future[list[tuple[int, bytes]]]]) -> None:
+            for future in done:
+                for number, chunk_id in future.result():
+                    leaf, slot = divmod(number, FANOUT)
+                    ids[leaf][slot] = np.frombuffer(chunk_id, np.uint8)
+            self._checkpoint()
+
+        written = 0
+        for run in self._runs(window):
+            if len(under_way) >= self._reads:
+                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                take(done)
+            under_way.add(threads.submit(self._restore_run, run))
+            written += len(run.chunks) * self._chunk
+            self._report(Progress(min(self._size, self._dealt_with + written), self._size, 0))
+        while under_way:
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            take(done)
+        for number, leaf in window:
+            if self._keys.identify(ids[number].tobytes()) != leaf.digest:
+                raise DamagedObject(
+                    f"bytes from {number * FANOUT * self._chunk} on: the chunks are not those "
+                    "that were backed up (content digest)"
+                )
+            self._zero_gaps(number, leaf)
+
+    def _runs(self, window: list[tuple[int, Node]]) -> Iterator[_Run]:
+        """What to read for a window, in the order in which it lies in the segments."""
+        chosen = [(number, np.flatnonzero(leaf.entries["length"])) for number, leaf in window]
+        numbers = np.concatenate([number * FANOUT + slots for number, slots in chosen])
+        rows: npt.NDArray[Any] = np.concatenate(
+            [leaf.entries[slots] for (_n, leaf), (_m, slots) in zip(window, chosen, strict=True)]
+            or [np.zeros(0, ENTRY)]
+        )
+        order = np.lexsort((rows["offset"], blockmap.segment_numbers(rows)))
+        run: _Run | None = None
+        useful = 0
+        before: SegmentId | None = None
+        for at in order:
+            place = blockmap.pointer(rows[at])
+            assert place is not None
+            end = place.offset + place.length
+            if (
+                run is None
+                or place.segment != before
+                or end - run.begin > RUN
+                or (gap := place.offset - run.end) > GAP
+                or (gap > 0 and 2 * (useful + place.length) < end - run.begin)
+            ):
+                if run is not None:
+                    yield run
+                run, useful = _Run(place.offset, end), 0
+            run.end = end
+            run.chunks.append(_Wanted(int(numbers[at]), place))
+            useful += place.length
+            before = place.segment
+        if run is not None:
+            yield run
+
+    def _restore_run(self, run: _Run) -> list[tuple[int, bytes]]:
+        """Read a run and write its chunks to the target; returns their ids."""
+        first = run.chunks[0].place
+        name = layout.segment_name(self._keys.domain, first.segment)
+        try:
+            data = self._store.get(name, offset=run.begin, length=run.end - run.begin)
+        except ObjectNotFound as error:
+            raise DamagedObject(f"{name} is missing") from error
+        ids = []
+        with memoryview(data) as view:
+            for wanted in run.chunks:
+                place = wanted.place
+                start = place.offset - run.begin
+                stored = view[start : start + place.length]
+                cipher = self._cipher(place)
+                plain = segments.open_record(
+                    cipher, Kind.CHUNK, place, stored, limit=self._chunk, name=name
+                )
+                if len(plain) != self._chunk:
+                    raise DamagedObject(f"{name}: record {place.index} is no chunk of this size")
+                offset = wanted.number * self._chunk
+                ids.append((wanted.number, self._keys.identify(plain)))
+                if offset + self._chunk > self._size:
+                    plain = plain[: self._size - offset]
+                self._target.write(offset, plain)
+        return ids
+
+    def _cipher(self, place: Pointer) -> Cipher:
+        known = (place.key, place.segment.session)
+        if known not in self._ciphers:
+            self._ciphers[known] = self._keys.record_cipher(*known)
+        return self._ciphers[known]
+
+    def _zero_gaps(self, number: int, leaf: Node) -> None:
+        """Zero what lies between the chunks of a leaf, and before it."""
+        present = np.concatenate(([False], leaf.entries["length"] > 0, [False]))
+        edges = np.flatnonzero(present[1:] != present[:-1]).reshape(-1, 2)
+        for first, end in edges:
+            self._zero_until((number * FANOUT + int(first)) * self._chunk)
+            self._dealt_with = min(self._size, (number * FANOUT + int(end)) * self._chunk)
+
+    def _zero_until(self, end: int) -> None:
+        if end > self._dealt_with and not self._target.reads_as_zeros:
+            self._target.zero(self._dealt_with, end - self._dealt_with)
+        self._dealt_with = max(end, self._dealt_with)

@@ -1,0 +1,97 @@
+"""Random lives of a repository, and three planted bugs that they must find."""
+
+from collections.abc import Collection
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from tests.engine.machine import RepositoryMachine
+
+from emberkeep.engine import collector, writer
+from emberkeep.engine.layout import SegmentId
+from emberkeep.testing.engine import Disk
+
+CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+SHARDS = 8
+
+
+def lives(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=50,
+        deadline=None,
+        suppress_health_check=CHECKS,
+        print_blob=True,
+    )
+
+
+@pytest.mark.parametrize("shard", range(4))
+def test_a_hundred_lives_of_a_repository(shard: int) -> None:
+    machine = type(f"Shard{shard}", (RepositoryMachine,), {})
+    run_state_machine_as_test(machine, settings=lives(25))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_two_thousand_lives_of_a_repository(shard: int) -> None:
+    machine = type(f"LongShard{shard}", (RepositoryMachine,), {})
+    run_state_machine_as_test(machine, settings=lives(2000 // SHARDS))
+
+
+def found_by_the_machine(machine: type[RepositoryMachine]) -> bool:
+    try:
+        run_state_machine_as_test(
+            machine,
+            settings=settings(lives(500), database=None, derandomize=True, phases=[Phase.generate]),
+        )
+    except Exception:
+        return True
+    return False
+
+
+def test_it_finds_a_restore_that_leaves_old_bytes_where_zeros_belong() -> None:
+    class Forgetful(Disk):
+        def zero(self, offset: int, length: int) -> None:
+            pass
+
+    class Broken(RepositoryMachine):
+        @staticmethod
+        def make_target(disk: Disk) -> Disk:
+            if disk.reads_as_zeros:
+                return disk
+            forgetful = Forgetful(0)
+            forgetful.data, forgetful.reads_as_zeros = disk.data, False
+            return forgetful
+
+    assert found_by_the_machine(Broken)
+
+
+def test_it_finds_a_collector_that_forgets_inherited_segments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    honest = collector._reached
+
+    def forgetful(*arguments: object) -> set[SegmentId]:
+        reached = honest(*arguments)  # type: ignore[arg-type]
+        live = arguments[3]
+        assert isinstance(live, Collection)
+        return {segment for segment in reached if segment.session in live}
+
+    monkeypatch.setattr(collector, "_reached", forgetful)
+    assert found_by_the_machine(RepositoryMachine)
+
+
+def test_it_finds_a_writer_that_inherits_without_comparing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Trusting(writer._Worker):
+        def find(self, batch: writer._Batch) -> list[writer._Found]:
+            return [
+                (expected, None, None) if found and expected else found
+                for found, expected in zip(
+                    super().find(batch), batch.leaf.expected[batch.first :], strict=False
+                )
+            ]
+
+    monkeypatch.setattr(writer, "_Worker", Trusting)
+    assert found_by_the_machine(RepositoryMachine)
