@@ -69,7 +69,7 @@ domains = Table(
     Column("id", String(32), primary_key=True),
     Column("repository", String(32), nullable=False),
     Column("project_id", String(255), nullable=False),
-    Column("container", String(255), nullable=False),
+    Column("container", String(255)),  # null: takes no new backups, another domain has the label
     UniqueConstraint("repository", "project_id", "container"),
 )
 

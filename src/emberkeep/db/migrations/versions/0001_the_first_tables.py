@@ -59,7 +59,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("repository", sa.String(length=32), nullable=False),
         sa.Column("project_id", sa.String(length=255), nullable=False),
-        sa.Column("container", sa.String(length=255), nullable=False),
+        sa.Column("container", sa.String(length=255), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_domains")),
         sa.UniqueConstraint(
             "repository", "project_id", "container", name=op.f("uq_domains_repository")

@@ -1,0 +1,136 @@
+"""Statements about services and workers: who serves which zone, and who is alive."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from emberkeep.db.database import Transaction
+from emberkeep.db.tables import services, workers
+
+BACKUP = "cinder-backup"
+VOLUME = "cinder-volume"
+DOWN_AFTER = timedelta(seconds=60)  # without a heartbeat; Cinder's service_down_time
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A zone as a host serves it.  `up`: its heartbeat is fresh, by the database's clock."""
+
+    host: str
+    binary: str
+    availability_zone: str
+    repository: str | None
+    disabled: bool
+    disabled_reason: str | None
+    heartbeat_at: datetime
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A running worker and what it reaches."""
+
+    name: str
+    availability_zones: frozenset[str]
+    repositories: frozenset[str]
+    backends: frozenset[str]
+
+
+def find(tx: Transaction, *, binary: str | None = None, host: str | None = None) -> list[Service]:
+    """The services, ordered by binary and host."""
+    query = sa.select(services).order_by(services.c.binary, services.c.host)
+    if binary is not None:
+        query = query.where(services.c.binary == binary)
+    if host is not None:
+        query = query.where(services.c.host == host)
+    fresh = tx.now() - DOWN_AFTER
+    return [
+        Service(
+            host=row["host"],
+            binary=row["binary"],
+            availability_zone=row["availability_zone"],
+            repository=row["repository"],
+            disabled=row["disabled"],
+            disabled_reason=row["disabled_reason"],
+            heartbeat_at=row["heartbeat_at"],
+            up=row["heartbeat_at"] >= fresh,
+        )
+        for row in tx.rows(query)
+    ]
+
+
+def register(
+    tx: Transaction, *, host: str, binary: str, availability_zone: str, repository: str | None
+) -> None:
+    """Say that `host` serves the zone; a row that is there keeps whether it is disabled."""
+    mine = (
+        services.c.host == host,
+        services.c.binary == binary,
+        services.c.availability_zone == availability_zone,
+    )
+    now = tx.now()
+    seen = {"heartbeat_at": now, "repository": repository}
+    if not tx.changed(sa.update(services).where(*mine).values(seen)):
+        row = {
+            "host": host,
+            "binary": binary,
+            "availability_zone": availability_zone,
+            "disabled": False,
+            "created_at": now,
+        }
+        tx.changed(sa.insert(services).values({**row, **seen}))
+
+
+def forget_others(tx: Transaction, hosts: Collection[str], prefix: str) -> None:
+    """Remove the rows of hosts that begin with `prefix` and are none of `hosts`: zones that are
+    no longer enabled."""
+    tx.changed(
+        sa.delete(services).where(
+            services.c.host.startswith(prefix, autoescape=True), services.c.host.not_in(hosts)
+        )
+    )
+
+
+def set_disabled(
+    tx: Transaction, *, host: str, binary: str, disabled: bool, reason: str | None
+) -> bool:
+    """Enable or disable; return whether there is such a service."""
+    mine = (services.c.host == host, services.c.binary == binary)
+    values = {"disabled": disabled, "disabled_reason": reason}
+    return bool(tx.changed(sa.update(services).where(*mine).values(values)))
+
+
+def beat(tx: Transaction, worker: Worker, hosts: Collection[str]) -> None:
+    """A worker's sign of life, for itself and for the services that it is."""
+    now = tx.now()
+    row = {
+        "availability_zones": sorted(worker.availability_zones),
+        "repositories": sorted(worker.repositories),
+        "backends": sorted(worker.backends),
+        "heartbeat_at": now,
+    }
+    mine = workers.c.name == worker.name
+    if not tx.changed(sa.update(workers).where(mine).values(row)):
+        tx.changed(sa.insert(workers).values(name=worker.name, **row))
+    tx.changed(sa.update(services).where(services.c.host.in_(hosts)).values(heartbeat_at=now))
+
+
+def leave(tx: Transaction, name: str) -> None:
+    """The worker ends."""
+    tx.changed(sa.delete(workers).where(workers.c.name == name))
+
+
+def alive(tx: Transaction) -> list[Worker]:
+    """The workers whose heartbeat is fresh."""
+    fresh = workers.c.heartbeat_at >= tx.now() - DOWN_AFTER
+    return [
+        Worker(
+            name=row["name"],
+            availability_zones=frozenset(row["availability_zones"]),
+            repositories=frozenset(row["repositories"]),
+            backends=frozenset(row["backends"]),
+        )
+        for row in tx.rows(sa.select(workers).where(fresh))
+    ]

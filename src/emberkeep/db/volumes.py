@@ -1,0 +1,199 @@
+"""Statements about the volumes, snapshots and reservations that we keep ourselves."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from emberkeep.db import paging
+from emberkeep.db.database import Transaction
+from emberkeep.db.paging import Query
+from emberkeep.db.tables import projects, reservations, snapshots, volumes
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRow:
+    """A row of `volumes`.  `size` is GiB; `path` is set for a volume that lies elsewhere."""
+
+    id: str
+    project_id: str
+    user_id: str
+    status: str
+    previous_status: str | None
+    name: str | None
+    description: str | None
+    metadata: dict[str, str]
+    image_metadata: dict[str, str]
+    bootable: bool
+    size: int
+    volume_type: str
+    availability_zone: str
+    backend: str
+    path: str | None
+    snapshot_id: str | None
+    source_volid: str | None
+    created_at: datetime
+    updated_at: datetime | None
+    deleted_at: datetime | None
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    """A row of `snapshots`.  `size` is GiB."""
+
+    id: str
+    volume_id: str
+    project_id: str
+    user_id: str
+    status: str
+    name: str | None
+    description: str | None
+    metadata: dict[str, str]
+    size: int
+    created_at: datetime
+    updated_at: datetime | None
+    deleted_at: datetime | None
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationRow:
+    """A row of `reservations`."""
+
+    job_id: str
+    volume_id: str
+    snapshot_id: str | None
+    purpose: str
+    released: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a project has; sizes in GiB."""
+
+    volumes: int
+    snapshots: int
+    gigabytes: int
+
+
+def lock_project(tx: Transaction, project_id: str) -> None:
+    """Let nobody else sum up this project's quota until the transaction ends."""
+    mine = projects.c.id == project_id
+    if tx.row(sa.select(projects).where(mine).with_for_update()) is None:
+        tx.changed(sa.insert(projects).values(id=project_id))
+
+
+def usage(tx: Transaction, project_id: str) -> Usage:
+    """What counts against the project's quota: all that is not deleted."""
+
+    def total(table: sa.Table) -> tuple[int, int]:
+        mine = (table.c.project_id == project_id, sa.not_(table.c.deleted))
+        counted = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.size), 0))
+        count, size = tx.connection.execute(counted.where(*mine)).one()
+        return int(count), int(size)
+
+    (volume_count, volume_size), (snapshot_count, snapshot_size) = total(volumes), total(snapshots)
+    return Usage(volume_count, snapshot_count, volume_size + snapshot_size)
+
+
+def insert(tx: Transaction, row: VolumeRow) -> None:
+    tx.changed(sa.insert(volumes).values(_values(row)))
+
+
+def get(tx: Transaction, volume_id: str, *, project_id: str | None = None) -> VolumeRow | None:
+    """The volume that is not deleted, if it is of the project (None: of any)."""
+    found = sa.select(volumes).where(volumes.c.id == volume_id, sa.not_(volumes.c.deleted))
+    if project_id is not None:
+        found = found.where(volumes.c.project_id == project_id)
+    row = tx.row(found)
+    return None if row is None else VolumeRow(**row)
+
+
+def page(tx: Transaction, query: Query) -> list[VolumeRow]:
+    """A page of the volumes that are not deleted.  Raises what `paging.page` raises."""
+    return [VolumeRow(**row) for row in tx.rows(paging.page(tx, volumes, query))]
+
+
+def count(tx: Transaction, query: Query) -> int:
+    return paging.count(tx, volumes, query)
+
+
+def change(
+    tx: Transaction, volume_id: str, *, when: Collection[str] | None = None, **values: Any
+) -> bool:
+    """Update the volume if its status is one of `when`; return whether it was."""
+    mine = [volumes.c.id == volume_id, sa.not_(volumes.c.deleted)]
+    if when is not None:
+        mine.append(volumes.c.status.in_(when))
+    values["updated_at"] = tx.now()
+    return tx.changed(sa.update(volumes).where(*mine).values(values)) == 1
+
+
+def remove(tx: Transaction, volume_id: str) -> None:
+    change(tx, volume_id, status="deleted", deleted=True, deleted_at=tx.now())
+
+
+def insert_snapshot(tx: Transaction, row: SnapshotRow) -> None:
+    tx.changed(sa.insert(snapshots).values(_values(row)))
+
+
+def get_snapshot(
+    tx: Transaction, snapshot_id: str, *, project_id: str | None = None
+) -> SnapshotRow | None:
+    found = sa.select(snapshots).where(snapshots.c.id == snapshot_id, sa.not_(snapshots.c.deleted))
+    if project_id is not None:
+        found = found.where(snapshots.c.project_id == project_id)
+    row = tx.row(found)
+    return None if row is None else SnapshotRow(**row)
+
+
+def snapshots_of(tx: Transaction, volume_id: str) -> list[SnapshotRow]:
+    found = sa.select(snapshots).where(
+        snapshots.c.volume_id == volume_id, sa.not_(snapshots.c.deleted)
+    )
+    return [SnapshotRow(**row) for row in tx.rows(found)]
+
+
+def page_snapshots(tx: Transaction, query: Query) -> list[SnapshotRow]:
+    return [SnapshotRow(**row) for row in tx.rows(paging.page(tx, snapshots, query))]
+
+
+def count_snapshots(tx: Transaction, query: Query) -> int:
+    return paging.count(tx, snapshots, query)
+
+
+def change_snapshot(
+    tx: Transaction, snapshot_id: str, *, when: Collection[str] | None = None, **values: Any
+) -> bool:
+    """Update the snapshot if its status is one of `when`; return whether it was."""
+    mine = [snapshots.c.id == snapshot_id, sa.not_(snapshots.c.deleted)]
+    if when is not None:
+        mine.append(snapshots.c.status.in_(when))
+    values["updated_at"] = tx.now()
+    return tx.changed(sa.update(snapshots).where(*mine).values(values)) == 1
+
+
+def remove_snapshot(tx: Transaction, snapshot_id: str) -> None:
+    change_snapshot(tx, snapshot_id, status="deleted", deleted=True, deleted_at=tx.now())
+
+
+def insert_reservation(tx: Transaction, row: ReservationRow) -> None:
+    tx.changed(sa.insert(reservations).values(_values(row)))
+
+
+def get_reservation(tx: Transaction, job_id: str) -> ReservationRow | None:
+    row = tx.row(sa.select(reservations).where(reservations.c.job_id == job_id))
+    return None if row is None else ReservationRow(**row)
+
+
+def release(tx: Transaction, job_id: str, outcome: str) -> bool:
+    """Mark the reservation as released; False if there is none, or it was before."""
+    mine = (reservations.c.job_id == job_id, reservations.c.released.is_(None))
+    return tx.changed(sa.update(reservations).where(*mine).values(released=outcome)) == 1
+
+
+def _values(row: VolumeRow | SnapshotRow | ReservationRow) -> Mapping[str, Any]:
+    return {name: getattr(row, name) for name in row.__slots__}
