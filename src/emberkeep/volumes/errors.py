@@ -32,7 +32,12 @@ class VolumesUnavailable(VolumeError):
 
 
 class VolumeQuotaExceeded(VolumeError):
-    """The project has no quota left for the volume."""
+    """The project has no quota left.  `name` is the error's in Cinder, `text` what it says."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+        self.text = text
 
 
 class UnknownZone(VolumeError):
@@ -44,3 +49,33 @@ class UnknownZone(VolumeError):
 
 class NoRoom(VolumeError):
     """The back end has not the space that is needed."""
+
+
+class InvalidVolume(VolumeError):
+    """What was asked can't be done to this volume."""
+
+
+class InvalidSnapshot(VolumeError):
+    """What was asked can't be done to this snapshot."""
+
+
+class InvalidInput(VolumeError):
+    """What was asked for makes no sense."""
+
+
+class Malformed(VolumeError):
+    """The request can't be understood."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server could not comply with the request since it is either malformed or "
+            "otherwise incorrect."
+        )
+
+
+class TypeNotFound(VolumeError):
+    """There is no such volume type."""
+
+
+class GroupNotFound(VolumeError):
+    """There are no groups here."""
