@@ -1,1 +1,228 @@
-"""Configuration: `emberkeep.conf`, read once and handed down as values."""
+"""Configuration: `emberkeep.conf`, read once and handed down as values.
+
+A state directory holds everything of an embedded service; what its file does not say is as below.
+A wrong value is reported with the option's name (`ConfigurationError`), never guessed around.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oslo_config import cfg
+
+FILE_NAME = "emberkeep.conf"
+# First line of a file that `serve` wrote itself and so may write anew.
+GENERATED = "# Written by emberkeep serve; remove this line to keep your own changes."
+
+DEFAULT_ZONES = ("az1", "az2")
+DEFAULT_PORT = 8776
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+# Whom the clouds.yaml of an embedded service signs in: without authentication, any ids would do.
+EMBEDDED_USER = "admin"
+EMBEDDED_PROJECT = uuid.uuid5(uuid.NAMESPACE_DNS, "emberkeep").hex
+
+
+class ConfigurationError(Exception):
+    """The configuration can't be used; the message names the option."""
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """One availability zone: where its backups are stored, and its volumes, if it has any."""
+
+    name: str
+    repository: str  # URL of a store
+    volumes: Path | None  # directory
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """What a project may have; -1: without limit."""
+
+    volumes: int
+    snapshots: int
+    gigabytes: int
+    backups: int
+    backup_gigabytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """Times in seconds."""
+
+    lease: float
+    heartbeat: float
+    progress: float
+    zone_wait: float
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackupOptions:
+    default_availability_zone: str  # same-as-volume, other-than-volume or a zone
+    default_container: str
+    refuse_delete_of_parents: bool
+    compression_level: int
+    memory_budget: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything that an operator can set."""
+
+    state_dir: Path
+    host: str
+    bind: str
+    port: int
+    public_endpoint: str | None
+    osapi_max_limit: int
+    database: str  # URL
+    key_file: Path
+    zones: tuple[Zone, ...]
+    quotas: Quotas
+    jobs: Jobs
+    backups: BackupOptions
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{self.bind}:{self.port}"
+
+
+_DEFAULT_OPTIONS = [
+    cfg.StrOpt("host", default="emberkeep", help="Name of this host in service rows."),
+    cfg.HostAddressOpt("bind_host", default="127.0.0.1", help="Address that the API listens on."),
+    cfg.PortOpt("port", default=DEFAULT_PORT, help="Port that the API listens on."),
+    cfg.URIOpt("public_endpoint", help="Base of the links in answers, if not the request's own."),
+    cfg.IntOpt("osapi_max_limit", default=1000, min=1, help="Most items in one page of a list."),
+    cfg.IntOpt("quota_volumes", default=10, min=-1),
+    cfg.IntOpt("quota_snapshots", default=10, min=-1),
+    cfg.IntOpt("quota_gigabytes", default=1000, min=-1),
+    cfg.IntOpt("quota_backups", default=10, min=-1),
+    cfg.IntOpt("quota_backup_gigabytes", default=1000, min=-1),
+]
+_ZONES_OPTIONS = [cfg.ListOpt("enabled", default=list(DEFAULT_ZONES), help="Zones, in order.")]
+_DATABASE_OPTIONS = [cfg.StrOpt("connection", help="SQLAlchemy URL; default: a SQLite file.")]
+_KEYS_OPTIONS = [cfg.StrOpt("file", help="The local key file; default: in the state directory.")]
+_JOBS_OPTIONS = [
+    cfg.FloatOpt("lease", default=120, min=1, help="Seconds after which a silent worker is dead."),
+    cfg.FloatOpt("heartbeat", default=30, min=0.05, help="Seconds between a worker's signs."),
+    cfg.FloatOpt("progress", default=1, min=0.05, help="Seconds between writes of progress."),
+    cfg.FloatOpt("zone_wait", default=600, min=0, help="Seconds a job waits for its zone."),
+    cfg.IntOpt("max_attempts", default=3, min=1, help="Attempts before a job fails."),
+]
+_BACKUPS_OPTIONS = [
+    cfg.StrOpt("default_availability_zone", default="same-as-volume"),
+    cfg.StrOpt("default_container", default="volumebackups"),
+    cfg.BoolOpt("refuse_delete_of_parents", default=False),
+    cfg.IntOpt("compression_level", default=1, min=1, max=19, help="zstd's level."),
+    cfg.IntOpt("memory_budget", default=96, min=32, help="MiB that one running job may hold."),
+]
+_ZONE_OPTIONS = [
+    cfg.StrOpt("repository", help="URL of the store; default: a directory of its own."),
+    cfg.StrOpt("volumes", default="", help="files:DIRECTORY, or none for a zone without volumes."),
+]
+
+
+def load(
+    state_dir: Path, *, port: int | None = None, zones: Sequence[str] | None = None
+) -> Configuration:
+    """Read the state directory's file, if there is one; `port` and `zones` override it."""
+    file = state_dir / FILE_NAME
+    options = cfg.ConfigOpts()
+    groups = {
+        None: _DEFAULT_OPTIONS,
+        "availability_zones": _ZONES_OPTIONS,
+        "database": _DATABASE_OPTIONS,
+        "keys": _KEYS_OPTIONS,
+        "jobs": _JOBS_OPTIONS,
+        "backups": _BACKUPS_OPTIONS,
+    }
+    for group, its_options in groups.items():
+        options.register_opts(its_options, group=group)
+    try:
+        options(args=[], default_config_files=[str(file)] if file.exists() else [])
+        names = tuple(zones or options.availability_zones.enabled)
+        for name in names:
+            options.register_opts(_ZONE_OPTIONS, group=f"zone:{name}")
+        return _configuration(options, state_dir.absolute(), names, port)
+    except (cfg.Error, ValueError) as error:
+        raise ConfigurationError(f"{file}: {' '.join(str(error).split())}") from error
+
+
+def _configuration(
+    options: cfg.ConfigOpts, state_dir: Path, names: tuple[str, ...], port: int | None
+) -> Configuration:
+    if not names or len(set(names)) < len(names):
+        raise ValueError("[availability_zones] enabled: name each zone once, and one at least")
+    if options.bind_host not in LOOPBACK:
+        raise ValueError(
+            f"bind_host {options.bind_host}: without authentication the service binds loopback "
+            f"only ({', '.join(LOOPBACK)})"
+        )
+    default_zone = options.backups.default_availability_zone
+    if default_zone not in ("same-as-volume", "other-than-volume", *names):
+        raise ValueError(
+            f"[backups] default_availability_zone: no zone {default_zone!r} is enabled"
+        )
+    return Configuration(
+        state_dir=state_dir,
+        host=options.host,
+        bind=options.bind_host,
+        port=options.port if port is None else port,
+        public_endpoint=options.public_endpoint,
+        osapi_max_limit=options.osapi_max_limit,
+        database=options.database.connection or f"sqlite:///{state_dir / 'emberkeep.sqlite'}",
+        key_file=Path(options["keys"].file or state_dir / "emberkeep.key"),
+        zones=tuple(_zone(options, state_dir, name) for name in names),
+        quotas=Quotas(
+            volumes=options.quota_volumes,
+            snapshots=options.quota_snapshots,
+            gigabytes=options.quota_gigabytes,
+            backups=options.quota_backups,
+            backup_gigabytes=options.quota_backup_gigabytes,
+        ),
+        jobs=Jobs(
+            lease=options.jobs.lease,
+            heartbeat=options.jobs.heartbeat,
+            progress=options.jobs.progress,
+            zone_wait=options.jobs.zone_wait,
+            max_attempts=options.jobs.max_attempts,
+        ),
+        backups=BackupOptions(
+            default_availability_zone=default_zone,
+            default_container=options.backups.default_container,
+            refuse_delete_of_parents=options.backups.refuse_delete_of_parents,
+            compression_level=options.backups.compression_level,
+            memory_budget=options.backups.memory_budget << 20,
+        ),
+    )
+
+
+def _zone(options: cfg.ConfigOpts, state_dir: Path, name: str) -> Zone:
+    if not name.strip() or "/" in name or name.startswith(".") or len(name) > 255:
+        raise ValueError(f"[availability_zones] enabled: {name!r} is no name of a zone")
+    section = options[f"zone:{name}"]
+    volumes: Path | None = state_dir / "volumes" / name
+    if section.volumes:
+        scheme, colon, directory = section.volumes.partition(":")
+        if section.volumes == "none":
+            volumes = None
+        elif scheme == "files" and colon and directory.startswith("/"):
+            volumes = Path(directory)
+        else:
+            raise ValueError(
+                f"[zone:{name}] volumes: {section.volumes!r} is neither none nor "
+                "files:DIRECTORY with an absolute path"
+            )
+    repository = section.repository or (state_dir / "stores" / name).as_uri()
+    return Zone(name=name, repository=repository, volumes=volumes)
+
+
+def remember_zones(state_dir: Path, zones: Sequence[str]) -> None:
+    """Keep `zones` for the commands that follow, unless the file is the operator's own."""
+    file = state_dir / FILE_NAME
+    if file.exists() and not file.read_text().startswith(GENERATED):
+        return
+    file.write_text(f"{GENERATED}\n[availability_zones]\nenabled = {', '.join(zones)}\n")

@@ -1,0 +1,171 @@
+"""The parts of a service, put together as the configuration says.
+
+Each process builds its own; nothing here is shared or remembered between calls.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from emberkeep import state
+from emberkeep.backups.service import Backups
+from emberkeep.backups.service import Settings as BackupSettings
+from emberkeep.config import Configuration
+from emberkeep.db import migrations
+from emberkeep.db.database import Database, Transaction
+from emberkeep.engine.keyfile import KeyFile
+from emberkeep.engine.repository import Repository
+from emberkeep.jobs.queue import Kind, NewJob, Queue
+from emberkeep.jobs.queue import Settings as JobSettings
+from emberkeep.state import StateError
+from emberkeep.stores.errors import ObjectNotFound
+from emberkeep.stores.open import open_store
+from emberkeep.volumes.drivers.files import FilesDriver
+from emberkeep.volumes.local import Enqueue, LocalVolumes
+from emberkeep.volumes.quota import VolumeQuotas
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the API, the worker and the commands work with."""
+
+    configuration: Configuration
+    database: Database
+    queue: Queue
+    volumes: LocalVolumes
+    backups: Backups
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def prepare(configuration: Configuration) -> None:
+    """Make what a first start needs: directories, database, key file, repositories.
+
+    Raises `StateError` if a store holds a repository and the key file is gone.
+    """
+    state.prepare(configuration.state_dir)
+    for zone in configuration.zones:
+        if zone.volumes is not None:
+            zone.volumes.mkdir(mode=0o700, parents=True, exist_ok=True)
+    upgrade(configuration)
+    make_key(configuration)
+    open_repositories(configuration)
+
+
+def upgrade(configuration: Configuration) -> None:
+    """Bring the database's tables up to date, making them first if there are none."""
+    database = Database.connect(configuration.database)
+    try:
+        migrations.upgrade(database)
+    finally:
+        database.close()
+
+
+def make_key(configuration: Configuration) -> None:
+    """Make the key file, unless there is one.  Raises `StateError` if one was lost."""
+    if configuration.key_file.exists():
+        return
+    for zone in configuration.zones:
+        try:
+            open_store(zone.repository).stat("format")
+        except ObjectNotFound:
+            continue
+        raise StateError(
+            f"{configuration.key_file} is missing, but {zone.repository} was encrypted with it; "
+            "bring it back with: emberkeep key import"
+        )
+    KeyFile.create(configuration.key_file)
+
+
+def open_repositories(configuration: Configuration) -> dict[str, Repository]:
+    """Open each zone's repository, making it first where the store is empty.
+
+    Zones that name the same store share one.  Raises what opening a store or a repository raises.
+    """
+    keys = KeyFile.load(configuration.key_file)
+    opened: dict[str, Repository] = {}
+    for url in dict.fromkeys(zone.repository for zone in configuration.zones):
+        store = open_store(url)
+        try:
+            store.stat("format")
+        except ObjectNotFound:
+            opened[url] = Repository.create(store, keys)
+        else:
+            opened[url] = Repository.open(store, keys)
+    return {zone.name: opened[zone.repository] for zone in configuration.zones}
+
+
+def backend(configuration: Configuration, zone: str) -> str:
+    """The name of a zone's volume back end, in Cinder's form host@backend#pool."""
+    return f"{configuration.host}@{zone}#files"
+
+
+def drivers(configuration: Configuration) -> dict[str, FilesDriver]:
+    """The drivers of the volumes that lie on this host, by back end."""
+    return {
+        backend(configuration, zone.name): FilesDriver(zone.volumes)
+        for zone in configuration.zones
+        if zone.volumes is not None
+    }
+
+
+def assemble(
+    configuration: Configuration,
+    *,
+    wake: Callable[[], None] = lambda: None,
+    drivers: Mapping[str, FilesDriver] | None = None,
+) -> Parts:
+    """Put the parts together; `drivers` are the volume back ends that this process reaches."""
+    database = Database.connect(configuration.database)
+    jobs, quotas, options = configuration.jobs, configuration.quotas, configuration.backups
+    queue = Queue(
+        database,
+        JobSettings(
+            lease=jobs.lease,
+            heartbeat=jobs.heartbeat,
+            progress=jobs.progress,
+            zone_wait=jobs.zone_wait,
+            max_attempts=jobs.max_attempts,
+        ),
+        wake=wake,
+    )
+    zones = {
+        zone.name: backend(configuration, zone.name)
+        for zone in configuration.zones
+        if zone.volumes is not None
+    }
+    volumes = LocalVolumes(
+        database,
+        enqueue=_enqueuer(queue),
+        wake=queue.wake,
+        drivers=drivers or {},
+        zones=zones,
+        default_zone=next(iter(zones), None),
+        quotas=VolumeQuotas(
+            volumes=quotas.volumes, gigabytes=quotas.gigabytes, snapshots=quotas.snapshots
+        ),
+    )
+    backups = Backups(
+        database=database,
+        queue=queue,
+        volumes=volumes,
+        settings=BackupSettings(
+            quota_backups=quotas.backups,
+            quota_backup_gigabytes=quotas.backup_gigabytes,
+            default_container=options.default_container,
+            default_availability_zone=options.default_availability_zone,
+            refuse_delete_of_parents=options.refuse_delete_of_parents,
+            enabled_zones=tuple(zone.name for zone in configuration.zones),
+        ),
+    )
+    return Parts(configuration, database, queue, volumes, backups)
+
+
+def _enqueuer(queue: Queue) -> Enqueue:
+    """How volumes, which know nothing of jobs, have their work done."""
+
+    def enqueue(tx: Transaction, *, kind: str, **job: Any) -> str:
+        return queue.enqueue(tx, NewJob(kind=Kind(kind), **job))
+
+    return enqueue

@@ -1,0 +1,66 @@
+"""The states of a backup, and every way from one to another."""
+
+from enum import StrEnum
+
+from emberkeep.backups.errors import InvalidBackup
+
+
+class Status(StrEnum):
+    CREATING = "creating"
+    AVAILABLE = "available"
+    RESTORING = "restoring"
+    DELETING = "deleting"
+    ERROR = "error"
+    ERROR_DELETING = "error_deleting"
+    DELETED = "deleted"
+
+
+class Event(StrEnum):
+    CREATED = "created"
+    CREATION_FAILED = "creation failed"
+    RESTORE_ACCEPTED = "restore accepted"
+    RESTORE_ENDED = "restore ended"  # well, not well, or cancelled
+    DELETION_ACCEPTED = "deletion accepted"
+    FORCED_DELETION_ACCEPTED = "forced deletion accepted"
+    DELETION_FAILED = "deletion failed"
+    DELETED = "deleted"
+    RESET_TO_AVAILABLE = "reset to available"
+    RESET_TO_ERROR = "reset to error"
+
+
+_ANY = tuple(status for status in Status if status is not Status.DELETED)
+
+# event: (the statuses in which it may happen, what follows)
+TRANSITIONS: dict[Event, tuple[tuple[Status, ...], Status]] = {
+    Event.CREATED: ((Status.CREATING,), Status.AVAILABLE),
+    Event.CREATION_FAILED: ((Status.CREATING,), Status.ERROR),
+    Event.RESTORE_ACCEPTED: ((Status.AVAILABLE,), Status.RESTORING),
+    Event.RESTORE_ENDED: ((Status.RESTORING,), Status.AVAILABLE),
+    Event.DELETION_ACCEPTED: ((Status.AVAILABLE, Status.ERROR), Status.DELETING),
+    Event.FORCED_DELETION_ACCEPTED: (_ANY, Status.DELETING),
+    Event.DELETION_FAILED: ((Status.DELETING,), Status.ERROR_DELETING),
+    Event.DELETED: ((Status.DELETING,), Status.DELETED),
+    Event.RESET_TO_AVAILABLE: (_ANY, Status.AVAILABLE),
+    Event.RESET_TO_ERROR: (_ANY, Status.ERROR),
+}
+
+_REFUSALS = {
+    Event.RESTORE_ACCEPTED: "Backup status must be available",
+    Event.DELETION_ACCEPTED: "Backup status must be available or error",
+}
+
+
+def allowed(event: Event, status: str) -> bool:
+    """Whether the event may happen to a backup in this status."""
+    return status in TRANSITIONS[event][0]
+
+
+def check(event: Event, status: str) -> None:
+    """Raise `InvalidBackup`, in Cinder's words, if a caller may not cause the event now."""
+    if not allowed(event, status):
+        raise InvalidBackup(_REFUSALS[event])
+
+
+def after(event: Event) -> Status:
+    """The status that follows."""
+    return TRANSITIONS[event][1]

@@ -1,0 +1,99 @@
+"""The job of an import: a record becomes an available backup if its data is there."""
+
+from emberkeep.backups import records
+from emberkeep.backups.records import SERVICE, Place
+from emberkeep.db import backups as table
+from emberkeep.db import sessions
+from emberkeep.db.sessions import Domain
+from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.repository import DomainId, Repository, Root, RootId
+from emberkeep.jobs.queue import Job
+from emberkeep.worker.site import GaveUp, Run, Site
+
+
+def run(site: Site, run: Run) -> None:
+    """Import.  Raises `GaveUp`."""
+    job = run.job
+    content, service = job.arguments["content"], job.arguments["service"]
+    if not SERVICE.startswith(service):
+        raise GaveUp(_no_service(service))
+    if lacking := records.missing(content):
+        raise GaveUp(
+            "Driver successfully decoded imported backup data, but there are missing fields "
+            f"({', '.join(lacking)})."
+        )
+    place = Place.parse(content["service_metadata"])
+    if place is None:
+        raise GaveUp("The record's service_metadata names no place of this service.")
+    if place.repository not in site.repositories:
+        raise GaveUp(_no_service(service))
+    try:
+        columns = records.columns(content)
+    except (ValueError, OverflowError) as error:
+        raise GaveUp(f"The record can't be imported: {error}.") from error
+    root = _look(site.repositories[place.repository], place)
+    with site.database.writing() as tx:
+        site.queue.hold(tx, job)
+        match sessions.state(tx, place.root):
+            case None:
+                sessions.register_domain(tx, _domain(place, root))
+                sessions.register(
+                    tx, session=place.root, repository=place.repository, domain_id=place.domain
+                )
+            case sessions.COMMITTED:
+                pass
+            case state:
+                raise GaveUp(f"The data of this record was deleted (its session is {state}).")
+        zone = zone_of(site, place.repository)
+        table.change(
+            tx,
+            job.subject,
+            when=("creating",),
+            **{
+                **columns,
+                "status": "available",
+                "service": SERVICE,
+                "availability_zone": zone,
+                "host": site.hosts.get(zone or ""),
+                "repository": place.repository,
+                "domain": place.domain,
+                "root": place.root,
+                "root_sha256": place.sha256,
+                "size_bytes": root.size,
+            },
+        )
+        site.queue.finish(tx, job)
+
+
+def fail(site: Site, job: Job, reason: str) -> None:
+    """End the job: the row is in `error`, and can be deleted."""
+    with site.database.writing() as tx:
+        site.queue.hold(tx, job)
+        table.change(tx, job.subject, when=("creating",), status="error", fail_reason=reason)
+        site.queue.fail(tx, job, reason)
+
+
+def zone_of(site: Site, repository_id: str) -> str | None:
+    """A zone of this worker that has the repository."""
+    found = (zone for zone, there in site.zone_repositories.items() if there == repository_id)
+    return next(found, None)
+
+
+def _look(repository: Repository, place: Place) -> Root:
+    """The root, if it is the one that was exported.  Raises `GaveUp`."""
+    try:
+        return repository.describe(DomainId(place.domain), RootId(place.root), sha256=place.sha256)
+    except DamagedObject as error:
+        raise GaveUp(f"The record's data is not to be had: {error}") from error
+
+
+def _domain(place: Place, root: Root) -> Domain:
+    kept = root.description["backup"]
+    return Domain(place.domain, place.repository, kept["project_id"], kept["container"])
+
+
+def _no_service(service: str) -> str:
+    return (
+        "Import record failed, cannot find backup service to perform the import. "
+        f"Request service {service}."
+    )

@@ -1,0 +1,306 @@
+"""The worker: claims the jobs within its reach and runs them, a few at once.
+
+Backups and restores have lanes of their own, so that short work never waits behind long work.
+
+Invariants
+* a job that ends, ends by a transaction that begins with `hold`: who lost the lease says nothing;
+* all heartbeats and all progress of a process are one write.
+"""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from emberkeep.db import services
+from emberkeep.db.services import Worker as Card
+from emberkeep.engine.errors import EngineError
+from emberkeep.jobs.errors import JobCancelled, LeaseLost
+from emberkeep.jobs.queue import Job, Kind
+from emberkeep.stores.errors import StoreError, StoreFull
+from emberkeep.volumes import tasks
+from emberkeep.volumes.errors import VolumeError, VolumesUnavailable
+from emberkeep.worker import backup, collection, importing, removal, restore
+from emberkeep.worker.site import GaveUp, HandBack, Run, Site
+
+POLL = 1.0  # seconds between looks at the queue, where nobody wakes us
+HOUSEKEEPING = 10.0  # seconds between looks for what nobody will do
+RETRY = 5.0  # seconds, times the attempt, before the next one
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How a kind of job is done, and how it ends if it can't be or nobody wants it any more."""
+
+    run: Callable[[Site, Run], None]
+    fail: Callable[[Site, Job, str], None]
+    cancel: Callable[[Site, Job], None] | None = None
+
+
+def _run_task(site: Site, run: Run) -> None:
+    if site.local is None:
+        raise GaveUp("This worker keeps no volumes.")
+    tasks.run(
+        run.job,
+        site.database,
+        site.local,
+        hold=lambda tx: site.queue.hold(tx, run.job),
+        finish=lambda tx: site.queue.finish(tx, run.job),
+        checkpoint=run.checkpoint,
+    )
+
+
+def _fail_task(site: Site, job: Job, reason: str) -> None:
+    with site.database.writing() as tx:
+        site.queue.hold(tx, job)
+        tasks.fail(tx, job)
+        site.queue.fail(tx, job, reason)
+
+
+WORK: Mapping[str, Work] = {
+    Kind.BACKUP: Work(backup.run, backup.fail, backup.cancel),
+    Kind.RESTORE: Work(restore.run, restore.fail, restore.cancel),
+    Kind.DELETE: Work(removal.run, removal.fail),
+    Kind.IMPORT: Work(importing.run, importing.fail),
+    Kind.COLLECT: Work(collection.run, collection.fail),
+    **dict.fromkeys(tasks.KINDS, Work(_run_task, _fail_task)),
+}
+LONG = frozenset((Kind.BACKUP, Kind.RESTORE))
+SHORT = frozenset(Kind) - LONG
+LANES: tuple[Collection[Kind], ...] = (LONG, LONG, SHORT)
+
+
+class Worker:
+    """One worker.  `serve` runs it in threads; `run_one` and `run_until_idle` in the caller's."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        name: str,
+        zones_with_volumes: Collection[str],
+        backends: Collection[str],
+    ) -> None:
+        """`name` is kept over restarts: what it left running is taken back at its start."""
+        self._site = site
+        self._zones_with_volumes = zones_with_volumes
+        self._card = Card(
+            name=name,
+            availability_zones=frozenset(zones_with_volumes),
+            repositories=frozenset(site.repositories),
+            backends=frozenset(backends),
+        )
+        self._runs: dict[str, Run] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._awake = threading.Condition()
+
+    def register(self) -> None:
+        """Say which zones this worker serves, and take back what it left running."""
+        site = self._site
+        with site.database.writing() as tx:
+            for zone, host in site.hosts.items():
+                services.register(
+                    tx,
+                    host=host,
+                    binary=services.BACKUP,
+                    availability_zone=zone,
+                    repository=site.zone_repositories[zone],
+                )
+                if zone in self._zones_with_volumes:
+                    services.register(
+                        tx,
+                        host=host,
+                        binary=services.VOLUME,
+                        availability_zone=zone,
+                        repository=None,
+                    )
+            services.forget_others(tx, list(site.hosts.values()), f"{self._card.name}@")
+        if taken := site.queue.take_back(self._card.name):
+            _log.info("%d jobs that were running go on", taken)
+        self.beat()
+
+    def serve(self, woken: int) -> None:
+        """Run until `stop`.  `woken` is a descriptor that is readable when there is something."""
+        self.register()
+        threads = [
+            threading.Thread(target=self._lane, args=(kinds,), name=f"lane {number}")
+            for number, kinds in enumerate(LANES)
+        ]
+        threads.append(threading.Thread(target=self._heartbeat, name="heartbeat"))
+        threads.append(threading.Thread(target=self._housekeeping, name="housekeeping"))
+        for thread in threads:
+            thread.start()
+        while not self._stop.is_set():
+            readable, _w, _e = select.select([woken], [], [], POLL)
+            if readable:
+                with suppress(BlockingIOError):
+                    while len(os.read(woken, _PIPEFUL)) == _PIPEFUL:
+                        pass
+            self.wake()
+        for thread in threads:
+            thread.join()
+        with self._site.database.writing() as tx:
+            services.leave(tx, self._card.name)
+
+    def stop(self) -> None:
+        """Hand the long jobs back at their next segment, finish the short ones, and end."""
+        self._stop.set()
+        with self._lock:
+            for run in self._runs.values():
+                run.stopping = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the lanes look at the queue."""
+        with self._awake:
+            self._awake.notify_all()
+
+    def run_until_idle(self) -> int:
+        """Run jobs until none can be claimed; return how many."""
+        count = 0
+        while self.run_one():
+            count += 1
+        return count
+
+    def run_one(self, kinds: Collection[Kind] = tuple(Kind)) -> bool:
+        """Claim a job and run it to its end; False if there was none."""
+        job = self._site.queue.claim(self._card, kinds)
+        if job is None:
+            return False
+        self._run(job)
+        return True
+
+    def beat(self) -> None:
+        """A sign of life, and progress; learn which jobs are lost or cancelled."""
+        with self._lock:
+            runs = dict(self._runs)
+        beats = {job_id: run.beat for job_id, run in runs.items()}
+        verdict = self._site.queue.beat(self._card, list(self._site.hosts.values()), beats)
+        for job_id in verdict.lost:
+            runs[job_id].lost = True
+        for job_id in verdict.cancelled:
+            runs[job_id].cancelled = True
+
+    def keep_house(self) -> None:
+        """End what nobody will do: jobs that no live worker reaches, and reservations without."""
+        site = self._site
+        with site.database.reading() as tx:
+            overdue, forsaken = site.queue.overdue(tx), site.queue.forsaken(tx)
+        for job in overdue:
+            seized = site.queue.seize(job, self._card)
+            if seized is not None:
+                self._end(seized, _nobody(seized))
+        for job in forsaken:
+            site.seam.give_up(job.id)
+
+    def _run(self, job: Job) -> None:
+        run = Run(job, cancelled=job.cancelled, stopping=self._stop.is_set())
+        with self._lock:
+            self._runs[job.id] = run
+        try:
+            self._attempt(run)
+        except LeaseLost as error:
+            _log.warning("%s", error)
+        finally:
+            with self._lock:
+                del self._runs[job.id]
+
+    def _attempt(self, run: Run) -> None:
+        site, job = self._site, run.job
+        work = WORK[job.kind]
+        try:
+            if site.seam.resume(job):
+                return
+            if job.cancelled and work.cancel is not None:
+                raise JobCancelled
+            if job.attempt > site.queue.settings.max_attempts:
+                raise GaveUp(
+                    f"Given up after {site.queue.settings.max_attempts} attempts"
+                    f" ({job.error or 'the worker died in each'}); look at the worker's log."
+                )
+            work.run(site, run)
+        except LeaseLost:
+            raise
+        except HandBack as back:
+            with site.database.writing() as tx:
+                site.queue.hold(tx, job)
+                site.queue.hand_back(tx, job, delay=back.delay)
+        except JobCancelled:
+            if work.cancel is not None:
+                work.cancel(site, job)
+            else:
+                work.fail(site, job, "It was cancelled.")
+        except GaveUp as error:
+            self._end(job, str(error))
+        except StoreFull as error:
+            self._end(job, f"The backup store is full: {error}")
+        except (VolumesUnavailable, StoreError, OSError) as error:
+            self._again(job, f"{error}")
+        except (EngineError, VolumeError) as error:
+            self._end(job, str(error))
+        except Exception as error:
+            _log.exception("job %s (%s of %s)", job.id, job.kind, job.subject)
+            self._again(job, f"An unexpected error, see the worker's log: {error!r}")
+
+    def _again(self, job: Job, reason: str) -> None:
+        """Let there be another attempt later, if there may be."""
+        site = self._site
+        if site.queue.exhausted(job):
+            self._end(job, reason)
+            return
+        _log.warning("job %s (%s), attempt %d: %s", job.id, job.kind, job.attempt, reason)
+        with site.database.writing() as tx:
+            site.queue.hold(tx, job)
+            site.queue.retry(tx, job, reason, delay=RETRY * job.attempt)
+
+    def _end(self, job: Job, reason: str) -> None:
+        _log.error("job %s (%s of %s): %s", job.id, job.kind, job.subject, reason)
+        WORK[job.kind].fail(self._site, job, reason)
+
+    def _lane(self, kinds: Collection[Kind]) -> None:
+        while not self._stop.is_set():
+            try:
+                worked = self.run_one(kinds)
+            except Exception:
+                _log.exception("the queue can't be read; trying again")
+                worked = False
+            if not worked and not self._stop.is_set():
+                with self._awake:
+                    self._awake.wait(POLL)
+
+    def _heartbeat(self) -> None:
+        settings = self._site.queue.settings
+        last = time.monotonic()
+        while not self._stop.wait(settings.progress) or self._runs:
+            if not self._runs and time.monotonic() - last < settings.heartbeat:
+                continue
+            last = time.monotonic()
+            try:
+                self.beat()
+            except Exception:
+                _log.exception("no heartbeat; trying again")
+            if self._stop.is_set():
+                time.sleep(settings.progress)
+
+    def _housekeeping(self) -> None:
+        while not self._stop.wait(HOUSEKEEPING):
+            try:
+                self.keep_house()
+            except Exception:
+                _log.exception("housekeeping failed; trying again")
+
+
+_PIPEFUL = 4096
+
+
+def _nobody(job: Job) -> str:
+    if job.kind == Kind.BACKUP:
+        return "Service not found for creating backup."
+    return "No worker that reaches both the volume and the backup's store has been alive."

@@ -1,0 +1,109 @@
+"""The job of a restore: from an available backup to the bytes and attributes of a volume."""
+
+from typing import Any
+
+from emberkeep.backups import lifecycle
+from emberkeep.backups.lifecycle import Event
+from emberkeep.db import backups as table
+from emberkeep.db.backups import Backup
+from emberkeep.db.database import Transaction
+from emberkeep.engine.repository import DomainId, RootId
+from emberkeep.jobs.errors import JobCancelled
+from emberkeep.jobs.queue import Job
+from emberkeep.volumes.service import Attributes, Outcome, Purpose, Reservation
+from emberkeep.worker.site import GaveUp, Run, Site
+
+GENERATED_NAME = "restore_backup_"
+
+
+def run(site: Site, run: Run) -> None:
+    """Restore.  Raises `GaveUp`, `JobCancelled`, and what engine and volumes raise."""
+    job = run.job
+    with site.database.writing() as tx:
+        site.queue.hold(tx, job)
+        backup = table.get(tx, job.subject)
+    if backup is None or backup.status != "restoring":
+        raise JobCancelled
+    if backup.root is None or backup.domain is None:
+        raise GaveUp("The backup has no data to restore; delete it.")
+    repository = site.repository(backup.repository)
+    reservation = site.volumes.reservation(job.id, tx=None)
+    if reservation is None:
+        raise GaveUp("Restore aborted: the volume is not reserved for it any more.")
+    domain, root = DomainId(backup.domain), RootId(backup.root)
+    found = repository.describe(domain, root, sha256=backup.root_sha256)
+    with site.volumes.open_target(reservation) as target:
+        repository.restore(
+            domain,
+            root,
+            target,
+            sha256=backup.root_sha256,
+            settings=site.settings,
+            progress=run.report,
+            checkpoint=run.checkpoint,
+        )
+    original = _attributes(found.description["volume"])
+    _end(site, job, attributes_after(backup, reservation, original), done=found.size)
+
+
+def fail(site: Site, job: Job, reason: str) -> None:
+    """End the job: the backup is available as before, the volume in `error_restoring`."""
+    _end_without(site, job, Outcome.FAILED, reason)
+
+
+def cancel(site: Site, job: Job) -> None:
+    """End the job that nobody wants any more: the volume holds some of both, so it is `error`."""
+    _end_without(site, job, Outcome.CANCELLED, None)
+
+
+def attributes_after(backup: Backup, reservation: Reservation, original: Attributes) -> Attributes:
+    """What the restored volume is called and carries (contract, effects of a restore)."""
+    volume, target = reservation.volume, reservation.volume.attributes
+    fresh = reservation.purpose is Purpose.CREATE
+    nameless = not target.name or target.name.startswith(GENERATED_NAME)
+    metadata = dict(original.metadata or target.metadata)
+    source = target.metadata.get("src_backup_id")
+    if volume.id != backup.volume_id or source not in (None, backup.id):
+        metadata["src_backup_id"] = backup.id
+    images = original.image_metadata
+    return Attributes(
+        name=original.name if nameless else target.name,
+        description=original.description if nameless else target.description,
+        metadata=metadata,
+        image_metadata=images or target.image_metadata,
+        bootable=target.bootable or bool(images) or (fresh and original.bootable),
+    )
+
+
+def _attributes(kept: dict[str, Any]) -> Attributes:
+    names = ("name", "description", "metadata", "image_metadata", "bootable")
+    return Attributes(**{name: kept[name] for name in names})
+
+
+def _end(site: Site, job: Job, restored: Attributes, *, done: int) -> None:
+    def write(tx: Transaction) -> tuple[Outcome, Attributes | None]:
+        if not _give_back(tx, job, None):
+            return Outcome.CANCELLED, None
+        return Outcome.COMPLETED, restored
+
+    site.seam.end(job, write, done=done)
+
+
+def _end_without(site: Site, job: Job, outcome: Outcome, reason: str | None) -> None:
+    def write(tx: Transaction) -> tuple[Outcome, None]:
+        restoring = _give_back(tx, job, reason)
+        return outcome if restoring else Outcome.CANCELLED, None
+
+    site.seam.end(job, write, error=reason or "The restore was cancelled.")
+
+
+def _give_back(tx: Transaction, job: Job, reason: str | None) -> bool:
+    """Make the backup available again; False if somebody has said otherwise meanwhile."""
+    event = Event.RESTORE_ENDED
+    return table.change(
+        tx,
+        job.subject,
+        when=lifecycle.TRANSITIONS[event][0],
+        status=lifecycle.after(event),
+        fail_reason=reason,
+    )
