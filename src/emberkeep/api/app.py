@@ -1,0 +1,244 @@
+"""The WSGI application: what happens to a request between the socket and its handler, and back.
+
+The order is the contract's; each step may end the request: foreign host, OPTIONS and HEAD, size,
+token; then routing, microversion, content type, action, JSON, the URL's project, the route's first
+microversion, schema, handler.
+"""
+
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import falcon
+
+from emberkeep.api import body, context, microversions, noauth
+from emberkeep.api.context import Call, Identity, Place, Reply
+from emberkeep.api.core import Core, Settings
+from emberkeep.api.faults import (
+    UNEXPECTED,
+    BadRequest,
+    Fault,
+    Forbidden,
+    NotFound,
+    OutsideControllers,
+    UnknownRoute,
+    envelope,
+    page,
+    quality,
+)
+from emberkeep.api.refusals import status_of
+from emberkeep.api.router import Match, Router
+from emberkeep.api.routes import Route, all_routes
+
+_LOG = logging.getLogger(__name__)
+_OWN_MEDIA_TYPE = "application/vnd.openstack.volume+json"
+_DISCOVERY = ("/", "/v3", "/v3/")
+_NOBODY = Identity(user_id="", project_id="", roles=frozenset())
+
+Authenticate = Callable[[falcon.Request], Identity | None]
+
+
+def create_app(
+    core: Core,
+    *,
+    authenticate: Authenticate = noauth.identify,
+) -> "falcon.App[falcon.Request, falcon.Response]":
+    """The application.  `authenticate` tells whom a request comes from, None for nobody."""
+    endpoint = _Endpoint(core, Router(all_routes(), core.settings.project_id_regex))
+    middleware: list[Any] = [_Headers(), _Gate(core.settings, authenticate)]
+    app = falcon.App(middleware=middleware, independent_middleware=True)
+    app.add_sink(endpoint, prefix="/")
+    app.add_error_handler(Exception, _failed)
+    app.add_error_handler(falcon.HTTPError, _not_http)
+    app.add_error_handler(Fault, _refused)
+    app.add_error_handler(OutsideControllers, _outside)
+    return app
+
+
+class _Headers:
+    """Gives each request its id, and each response the headers that it always has."""
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        req.context.request_id = f"req-{uuid.uuid4()}"
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool
+    ) -> None:
+        request_id = req.context.get("request_id") or f"req-{uuid.uuid4()}"
+        resp.set_header("x-openstack-request-id", request_id)
+        if req.context.get("controlled"):
+            resp.set_header("x-compute-request-id", request_id)
+        if shown := req.context.get("shown_version"):
+            resp.set_header(microversions.HEADER, f"volume {shown}")
+            resp.append_header("Vary", microversions.HEADER)
+
+
+class _Gate:
+    """Lets a request in, or answers it before it comes to any route."""
+
+    def __init__(self, settings: Settings, authenticate: Authenticate) -> None:
+        self._settings = settings
+        self._authenticate = authenticate
+        self._hosts = {"localhost", "127.0.0.1", "::1"}
+        if settings.public_endpoint:
+            self._hosts.add(urlsplit(settings.public_endpoint).hostname or "")
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        if self._settings.loopback_only:
+            self._refuse_foreign_host(req.env.get("HTTP_HOST"))
+        if req.method == "OPTIONS":
+            resp.complete = True
+            return
+        if req.method == "HEAD":
+            raise UnknownRoute
+        body.refuse_large(req, self._settings.max_request_body_size)
+        req.context.identity = _NOBODY
+        if req.path in _DISCOVERY or not req.path.startswith(("/v3/", "/emberkeep/")):
+            return
+        identity = self._authenticate(req)
+        if identity is None:
+            noauth.invite(req, resp)
+            resp.complete = True
+        else:
+            req.context.identity = identity
+
+    def _refuse_foreign_host(self, host: str | None) -> None:
+        if host is None:
+            return
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:
+            name = None
+        if name not in self._hosts:
+            raise Forbidden(
+                f"The Host header names '{host}'. Without authentication only localhost, "
+                "127.0.0.1, [::1] and the host of public_endpoint are served."
+            )
+
+
+class _Endpoint:
+    """Every request that passed the gate, from its route to its reply."""
+
+    def __init__(self, core: Core, router: Router) -> None:
+        self._core = core
+        self._router = router
+
+    def __call__(self, req: falcon.Request, resp: falcon.Response, **_: Any) -> None:
+        match = self._router.find(req.method, req.path)
+        if match is None:
+            raise UnknownRoute
+        req.context.controlled = True
+        version = _negotiate(req)
+        route, content = self._route_and_body(req, match)
+        identity = cast(Identity, req.context.identity)
+        if match.project not in (None, identity.project_id):
+            raise BadRequest("Malformed request url")
+        if version < route.since:
+            raise NotFound
+        if route.schema is not None:
+            route.schema.check(content, version)
+        place = Place(self._base(req), match.project)
+        call = Call(
+            caller=context.caller(identity, req.context.request_id),
+            roles=identity.roles,
+            version=version,
+            place=place,
+            parameters={k: context.without_nul(v) for k, v in match.parameters.items()},
+            query=context.query_items(req),
+            body=content,
+        )
+        _send(req, resp, route.handler(self._core, call))
+
+    def _route_and_body(self, req: falcon.Request, match: Match) -> tuple[Route, Any]:
+        route = match.routes[0]
+        if not route.takes_body:
+            return route, None
+        raw = body.read(req, self._core.settings.max_request_body_size)
+        if raw:
+            body.check_content_type(req)
+        if match.by_action:
+            route = _of_action(match, body.action(raw))
+        return route, body.parse(raw) if raw else None
+
+    def _base(self, req: falcon.Request) -> str:
+        settings = self._core.settings
+        return context.base_url(
+            req, settings.public_endpoint, trust_proxy=settings.enable_proxy_headers_parsing
+        )
+
+
+def _of_action(match: Match, name: str | None) -> Route:
+    for route in match.routes:
+        if route.action == name:
+            return route
+    raise BadRequest(
+        f"There is no such action: {name}. Verify the request body and Content-Type header "
+        "and try again."
+    )
+
+
+def _negotiate(req: falcon.Request) -> microversions.Microversion:
+    if req.path.startswith("/emberkeep/"):
+        return microversions.MAX
+    try:
+        version = microversions.negotiated(req.env.get("HTTP_OPENSTACK_API_VERSION"))
+    except microversions.UnsupportedVersion as refused:
+        req.context.shown_version = refused.shown
+        raise
+    req.context.shown_version = str(version)
+    return version
+
+
+def _send(req: falcon.Request, resp: falcon.Response, reply: Reply) -> None:
+    resp.status = falcon.code_to_http_status(reply.status)
+    if reply.location is not None:
+        resp.set_header("Location", reply.location)
+    if reply.body is not None:
+        _send_json(req, resp, reply.body)
+
+
+def _send_json(req: falcon.Request, resp: falcon.Response, document: object) -> None:
+    accept = req.env.get("HTTP_ACCEPT", "")
+    asked = _OWN_MEDIA_TYPE in accept and quality(_OWN_MEDIA_TYPE, accept) > 0
+    resp.content_type = _OWN_MEDIA_TYPE if asked else "application/json"
+    resp.data = json.dumps(document).encode()
+
+
+def _fault(req: falcon.Request, resp: falcon.Response, status: int, message: str) -> None:
+    resp.status = falcon.code_to_http_status(status)
+    if status == 413:
+        resp.set_header("Retry-After", "0")
+    _send_json(req, resp, envelope(status, message))
+
+
+def _refused(req: falcon.Request, resp: falcon.Response, error: Fault, params: Any) -> None:
+    req.context.controlled = True
+    _fault(req, resp, error.status, str(error))
+
+
+def _outside(
+    req: falcon.Request, resp: falcon.Response, error: OutsideControllers, params: Any
+) -> None:
+    resp.status = error.code
+    resp.content_type, text = page(error, req.env.get("HTTP_ACCEPT", ""))
+    resp.data = text.encode()
+
+
+def _not_http(
+    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: Any
+) -> None:
+    """Headers that cannot be understood, such as a Content-Length that is no number."""
+    _fault(req, resp, 400, str(BadRequest()))
+
+
+def _failed(req: falcon.Request, resp: falcon.Response, error: Exception, params: Any) -> None:
+    """What a service raised: a refusal that has its place in the table, or a bug."""
+    status = status_of(error)
+    if status is not None:
+        _fault(req, resp, status, str(error))
+        return
+    _LOG.error("%s %s failed", req.method, req.path, exc_info=error)
+    _fault(req, resp, 500, UNEXPECTED)

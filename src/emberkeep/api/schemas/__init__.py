@@ -1,0 +1,1 @@
+"""Schemas of request bodies, one module a resource.  See `validation`."""

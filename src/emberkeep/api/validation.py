@@ -1,0 +1,178 @@
+"""Request bodies against their schemas, with the texts that Cinder's clients know.
+
+A schema is JSON Schema draft 4 and may differ between microversions.  The order of its keywords,
+and of its properties, is the order in which problems are found; the first one is told.
+Validators are compiled once, when the module that names the schema is imported.
+"""
+
+import base64
+import binascii
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+
+from emberkeep.api.faults import BadRequest
+from emberkeep.api.microversions import MIN, Microversion
+
+FORMATS = jsonschema.FormatChecker(formats=())
+
+JSON = Any
+
+UNDECODABLE = (
+    "Error decoding your request. Either the URL or the request body contained characters that "
+    "could not be decoded by Cinder."
+)
+
+
+class Schema:
+    """What a body must look like: by the first microversion for which each form holds."""
+
+    def __init__(self, forms: Mapping[Microversion, dict[str, Any]]) -> None:
+        self._root: str = forms[MIN]["required"][0]
+        self._validators = [
+            (since, jsonschema.Draft4Validator(form, format_checker=FORMATS))
+            for since, form in sorted(forms.items(), reverse=True)
+        ]
+
+    @property
+    def root(self) -> str:
+        """The key under which everything stands."""
+        return self._root
+
+    def check(self, body: JSON, version: Microversion) -> None:
+        """Raise `BadRequest` with the first thing that is wrong with `body`."""
+        validator = next(validator for since, validator in self._validators if version >= since)
+        try:
+            for error in validator.iter_errors(body):
+                raise BadRequest(_told(error))
+        except RecursionError:
+            raise BadRequest from None
+
+
+def _told(error: jsonschema.ValidationError) -> str:
+    if not error.absolute_path:
+        return error.message
+    return (
+        f"Invalid input for field/attribute {error.absolute_path[-1]}. "
+        f"Value: {error.instance}. {error.message}"
+    )
+
+
+def only(properties: dict[str, Any], *, required: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The schema of an object with these properties and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        **({"required": list(required)} if required else {}),
+        "additionalProperties": False,
+    }
+
+
+TRUE = (True, "True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t")
+FALSE = (False, "False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f")
+
+UUID = {"type": "string", "format": "uuid"}
+UUID_OR_NULL = {"oneOf": [UUID, {"type": "null"}]}
+BOOLEAN = {"type": ["boolean", "string"], "enum": [*TRUE, *FALSE]}
+STRING_255 = {"type": "string", "minLength": 0, "maxLength": 255}
+STRING_255_OR_NULL = {"type": ["string", "null"], "minLength": 0, "maxLength": 255}
+DESCRIPTION = {**STRING_255_OR_NULL, "format": "description"}
+METADATA = {
+    "type": "object",
+    "patternProperties": {"^[a-zA-Z0-9-_:. /]{1,255}$": {"type": "string", "maxLength": 255}},
+    "additionalProperties": False,
+}
+METADATA_OR_NULL = {**METADATA, "type": ["object", "null"]}
+
+
+def is_true(value: bool | str | None) -> bool:
+    """What a value of `BOOLEAN` means; an absent one is false."""
+    return value in TRUE and value is not None
+
+
+_BOOLEAN_WORDS = {
+    **dict.fromkeys(("1", "t", "true", "on", "y", "yes"), True),
+    **dict.fromkeys(("0", "f", "false", "off", "n", "no"), False),
+}
+
+
+def boolean_word(text: str) -> bool | None:
+    """What a boolean in a query string means, in any case; None if it is none."""
+    return _BOOLEAN_WORDS.get(text.lower())
+
+
+@FORMATS.checks("uuid")
+def _is_uuid(value: object) -> bool:
+    if not isinstance(value, str):
+        return True
+    bare = value.replace("urn:", "").replace("uuid:", "").strip("{}").replace("-", "").lower()
+    return re.fullmatch("[0-9a-f]{32}", bare) is not None
+
+
+def is_canonical_uuid(text: str) -> bool:
+    """Whether it is a UUID as this API writes it."""
+    form = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    return re.fullmatch(form, text) is not None
+
+
+@FORMATS.checks("description")
+def _is_printable_line(value: object) -> bool:
+    """Printable characters of the basic plane only; one newline at the end passes."""
+    if not isinstance(value, str):
+        return True
+    return all(_is_printable(character) for character in value.removesuffix("\n"))
+
+
+def _is_printable(character: str) -> bool:
+    category = unicodedata.category(character)
+    return ord(character) <= 0xFFFF and category[0] != "C" and category not in ("Zl", "Zp")
+
+
+@FORMATS.checks("base64")
+def _is_base64(value: object) -> bool:
+    """Characters outside of the alphabet are skipped; what is left must be padded."""
+    if not isinstance(value, str):
+        return True
+    try:
+        base64.decodebytes(value.encode())
+    except binascii.Error:
+        return False
+    if not value.isascii():
+        raise BadRequest(UNDECODABLE)
+    return True
+
+
+@FORMATS.checks("backup_status")
+def _is_backup_status(value: object) -> bool:
+    if isinstance(value, str) and value.lower() not in ("available", "error"):
+        raise BadRequest(
+            f"Backup status: {value} is invalid, valid statuses are: ['available', 'error']."
+        )
+    return True
+
+
+@FORMATS.checks("multiattach")
+def _is_not_multiattach(value: object) -> bool:
+    word = boolean_word(str(value))
+    if word is None:
+        raise BadRequest(f"Value '{value}' for 'multiattach' is not a boolean.")
+    return True
+
+
+@FORMATS.checks("volume_name")
+def _is_volume_name(value: object) -> bool:
+    return _is_short_when_trimmed(value, "name")
+
+
+@FORMATS.checks("volume_description")
+def _is_volume_description(value: object) -> bool:
+    return _is_short_when_trimmed(value, "description")
+
+
+def _is_short_when_trimmed(value: object, what: str) -> bool:
+    if isinstance(value, str) and (length := len(value.strip())) > 255:
+        raise BadRequest(f"Invalid input received: {what} has {length} characters, more than 255.")
+    return True

@@ -1,0 +1,81 @@
+"""Volumes as JSON: the summary, the reply to a create, and the detail, each by microversion."""
+
+from typing import Any
+
+from emberkeep.api.context import Call
+from emberkeep.api.microversions import v3
+from emberkeep.api.views.moments import moment
+from emberkeep.db.volumes import VolumeRow
+from emberkeep.volumes.local import DEFAULT_TYPE_ID
+
+
+def summary(volume: VolumeRow, call: Call) -> dict[str, Any]:
+    return {
+        "id": volume.id,
+        "name": volume.name,
+        "links": call.place.links("volumes", volume.id),
+    }
+
+
+def created(volume: VolumeRow, call: Call) -> dict[str, Any]:
+    """What a create answers: the detail without the extended attributes."""
+    return {
+        "id": volume.id,
+        "status": volume.status,
+        "size": volume.size,
+        "availability_zone": volume.availability_zone,
+        "created_at": moment(volume.created_at),
+        "updated_at": moment(volume.updated_at),
+        "name": volume.name,
+        "description": volume.description,
+        "volume_type": volume.volume_type,
+        "snapshot_id": volume.snapshot_id,
+        "source_volid": volume.source_volid,
+        "metadata": volume.metadata,
+        "links": call.place.links("volumes", volume.id),
+        "user_id": volume.user_id,
+        "bootable": str(volume.bootable).lower(),
+        "encrypted": False,
+        "replication_status": None,
+        "consistencygroup_id": None,
+        "multiattach": False,
+        "attachments": [],
+        **({"migration_status": None} if call.caller.is_admin else {}),
+        **_since(call, volume),
+    }
+
+
+def _since(call: Call, volume: VolumeRow) -> dict[str, Any]:
+    """What later microversions added, in their order."""
+    version, is_admin = call.version, call.caller.is_admin
+    added: dict[str, Any] = {}
+    if version >= v3(13):
+        added["group_id"] = None
+    if version >= v3(21) and is_admin:
+        added["provider_id"] = None
+    if version >= v3(48):
+        added["shared_targets"] = False
+        added["service_uuid"] = None
+    if version >= v3(61) and is_admin:
+        added["cluster_name"] = None
+    if version >= v3(63):
+        added["volume_type_id"] = DEFAULT_TYPE_ID
+    if version >= v3(65):
+        added["consumes_quota"] = True
+    return added
+
+
+def detail(volume: VolumeRow, call: Call) -> dict[str, Any]:
+    """Everything that the caller's version and policies show."""
+    document = created(volume, call)
+    if call.allows("volume_extension:volume_tenant_attribute", volume.project_id):
+        document["os-vol-tenant-attr:tenant_id"] = volume.project_id
+    if call.allows("volume_extension:volume_host_attribute"):
+        host = f"{volume.availability_zone}@{volume.backend}#{volume.backend}"
+        document["os-vol-host-attr:host"] = host
+    if call.allows("volume_extension:volume_mig_status_attribute"):
+        document["os-vol-mig-status-attr:migstat"] = None
+        document["os-vol-mig-status-attr:name_id"] = None
+    if volume.image_metadata:
+        document["volume_image_metadata"] = volume.image_metadata
+    return document

@@ -1,0 +1,50 @@
+"""Without Keystone a client says who it is: `X-Auth-Token: <user>:<project>` and `X-Roles`."""
+
+import pytest
+
+PATH = "/v3/backups/new"
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Auth-Token": ""}])
+def test_without_a_token_the_answer_is_empty_and_names_one(api, headers):
+    answer = api.get("/v3/backups", token=None, headers=headers)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["x-auth-token"] == "admin:admin"
+    assert answer.headers["x-server-management-url"] == "http://localhost:8776/v3/backups"
+
+
+def test_the_project_in_the_path_must_be_the_tokens(api):
+    answer = api.get("/v3/abc/backups/new", token="ada:def")
+    assert answer.json == {"badRequest": {"code": 400, "message": "Malformed request url"}}
+    assert api.get("/v3/def/backups/new", token="ada:def").status_code == 404
+
+
+def test_a_token_without_a_colon_is_user_and_project(api):
+    assert api.get("/v3/abc/backups/new", token="abc").status_code == 404
+    assert api.get("/v3/def/backups/new", token="abc").status_code == 400
+
+
+def test_an_id_that_no_table_can_hold_is_refused(api):
+    assert api.get(PATH, token="x" * 256).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8776", 404),
+        ("LOCALHOST", 404),
+        ("127.0.0.1:8776", 404),
+        ("[::1]:8776", 404),
+        ("backups.example", 404),
+        ("rebound.example:8776", 403),
+        ("localhost.rebound.example", 403),
+        ("localhost@rebound.example", 403),
+        ("[", 403),
+        ("", 403),
+    ],
+)
+def test_on_loopback_a_foreign_host_is_refused(make_api, host, status):
+    api = make_api(loopback_only=True, public_endpoint="https://backups.example/volume")
+    assert api.get(PATH, headers={"Host": host}).status_code == status
+    discovery = api.get("/v3/", headers={"Host": host}).status_code
+    assert discovery == (403 if status == 403 else 200)
