@@ -33,6 +33,14 @@ setup: $(VENV)/.ready  ## make the service's environment in .venv
 
 client: $(CLIENT)/.ready  ## make the unmodified openstack client's environment
 
+demo:  ## back up a real volume into another zone, lose the first zone, restore
+	$(PYTHON) demo/check.py
+	$(MAKE) setup client
+	$(BIN)/python demo/demo.py
+
+serve: setup  ## run the embedded service (STATE_DIR, PORT, ZONES)
+	$(BIN)/emberkeep serve --state-dir $(STATE_DIR) --port $(PORT) --availability-zones $(ZONES)
+
 test: setup  ## the tests that need only Python (up to 5 minutes)
 	$(BIN)/python -m pytest -n auto -m "not slow and not soak"
 
@@ -51,4 +59,4 @@ lint: setup  ## ruff, mypy --strict, import-linter
 lock:  ## write requirements/*.txt anew (needs pip-tools on Python 3.11)
 	cd requirements && for name in emberkeep dev openstackclient; do $(COMPILE) $(LOCK_OPTIONS) -o $$name.txt $$name.in; done
 
-.PHONY: help setup client test test-all soak lint lock
+.PHONY: help setup client demo serve test test-all soak lint lock

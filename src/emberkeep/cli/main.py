@@ -3,9 +3,18 @@
 import click
 
 import emberkeep
+from emberkeep.cli.errors import Commands
+from emberkeep.cli.key import key
+from emberkeep.cli.repo import repo
+from emberkeep.cli.serve import serve
+from emberkeep.cli.volume import volume
 
 
-@click.group()
+@click.group(cls=Commands)
 @click.version_option(emberkeep.__version__, prog_name="emberkeep")
 def main() -> None:
     """Block-storage backups behind Cinder's v3 Backups API."""
+
+
+for command in (serve, volume, key, repo):
+    main.add_command(command)

@@ -1,0 +1,14 @@
+"""Options that several commands take."""
+
+from pathlib import Path
+
+import click
+
+state_dir = click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("state"),
+    show_default=True,
+    help="Directory that holds everything of the service.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

@@ -1,0 +1,178 @@
+"""A real `emberkeep serve` of its own, on a free port, with a person's means to look at it."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+T = TypeVar("T")
+PROJECT = "c0ffee00c0ffee00c0ffee00c0ffee00"
+PATIENCE = 120  # seconds after which a condition that never comes is a failure
+
+# Quick signs of life and progress, so that a test sees what it waits for as it happens.
+QUICK = "[jobs]\nprogress = 0.05\nheartbeat = 0.5\n"
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class Service:
+    """A running service; `process` is its parent process."""
+
+    state: Path
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        version: str = "3.71",
+        project: str = PROJECT,
+    ) -> Answer:
+        """Send a request as an admin of `project`, below `/v3/<project>` unless it begins `//`."""
+        url = path[1:] if path.startswith("//") else f"/v3/{project}{path}"
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{url}",
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+            headers={
+                "X-Auth-Token": f"user:{project}",
+                "Content-Type": "application/json",
+                "OpenStack-API-Version": f"volume {version}",
+            },
+        )
+        try:
+            answer = urllib.request.urlopen(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            text = answer.read()
+            return Answer(answer.status, dict(answer.headers), json.loads(text) if text else None)
+
+    def backup(self, backup_id: str) -> dict[str, Any]:
+        return dict(self.call("GET", f"/backups/{backup_id}").body["backup"])
+
+    def volume(self, volume_id: str) -> dict[str, Any]:
+        return dict(self.call("GET", f"/volumes/{volume_id}").body["volume"])
+
+    def progress(self, backup_id: str) -> dict[str, Any]:
+        answer = self.call("GET", f"//emberkeep/v1/backups/{backup_id}/progress")
+        return dict(answer.body["progress"])
+
+    def path(self, volume_id: str) -> Path:
+        return Path(command("volume", "path", "--state-dir", self.state, volume_id).strip())
+
+    def child(self, name: str) -> psutil.Process:
+        """The running child process `name`: api or worker."""
+
+        def find() -> psutil.Process | None:
+            started = re.findall(rf"the {name} process started, pid (\d+)", self.log())
+            with contextlib.suppress(psutil.Error):
+                return psutil.Process(int(started[-1])) if started else None
+            return None
+
+        return until(find, f"a {name} process")
+
+    def log(self) -> str:
+        return (self.state / "log").read_text()
+
+    def ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the service ended: {self.log()}")
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5)
+        except urllib.error.HTTPError as answer:
+            return answer.code == 300
+        except OSError:
+            return False
+        return False
+
+
+def until(condition: Callable[[], T], what: str, *, seconds: float = PATIENCE) -> T:
+    """Ask again until the condition is true; return its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"never came: {what}")
+        time.sleep(0.02)
+    return value
+
+
+def command(*arguments: str | Path, code: int = 0) -> str:
+    """Run `emberkeep` and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "emberkeep", *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(state: Path, *options: str, port: int | None = None) -> Service:
+    """Start a service on `state`, and return when it is ready."""
+    state.mkdir(exist_ok=True)
+    if not (state / "emberkeep.conf").exists():
+        (state / "emberkeep.conf").write_text(QUICK)
+    port = port or free_port()
+    with (state / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "emberkeep", "serve", "--state-dir", str(state),
+             "--port", str(port), *options],
+            stdout=log,
+            stderr=log,
+        )  # fmt: skip
+    service = Service(state, port, process)
+    until(service.ready, "an answer of GET /")
+    return service
+
+
+def stop(service: Service) -> None:
+    """End the service and all of its processes, whatever their state."""
+    family = []
+    with contextlib.suppress(psutil.Error):
+        family = psutil.Process(service.process.pid).children(recursive=True)
+    if service.process.poll() is None:
+        service.process.send_signal(signal.SIGTERM)
+        try:
+            service.process.wait(20)
+        except subprocess.TimeoutExpired:
+            service.process.kill()
+            service.process.wait()
+    for child in family:
+        with contextlib.suppress(psutil.Error):
+            os.kill(child.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def serving(state: Path, *options: str) -> Iterator[Service]:
+    service = start(state, *options)
+    try:
+        yield service
+    finally:
+        stop(service)
