@@ -55,7 +55,9 @@ def enabled_service(tx: Transaction, zone: str | None) -> Service | None:
 def usable(tx: Transaction) -> list[Service]:
     """The backup services of all zones that are not disabled."""
     return [
-        service for service in services.find(tx, binary=services.BACKUP) if not service.disabled
+        service
+        for service in services.list_services(tx, binary=services.BACKUP)
+        if not service.disabled
     ]
 
 
@@ -63,7 +65,7 @@ def known_repository(tx: Transaction, place: Place | None) -> str | None:
     """The repository of an imported record, if a service has it; None: any worker may answer."""
     if place is None:
         return None
-    known = {service.repository for service in services.find(tx, binary=services.BACKUP)}
+    known = {service.repository for service in services.list_services(tx, binary=services.BACKUP)}
     return place.repository if place.repository in known else None
 
 
@@ -77,7 +79,7 @@ def require_service(tx: Transaction, zone: str | None) -> Service:
 
 def zones(tx: Transaction, enabled: Sequence[str]) -> list[Zone]:
     """The enabled zones, in configured order, as the services tell of them."""
-    found = services.find(tx)
+    found = services.list_services(tx)
     return [
         Zone(
             name=name,

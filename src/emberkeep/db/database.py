@@ -8,7 +8,7 @@ Invariants
 * all times come from `Transaction.now()`: one clock, the database's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +20,18 @@ from sqlalchemy import event
 BUSY_TIMEOUT_SECONDS = 30
 
 
+def utc_now() -> datetime:
+    """The time of this machine (UTC, without zone)."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
 class Transaction:
     """What a transaction hands to the functions of this package.  Used by one thread."""
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, clock: Callable[[], datetime] = utc_now) -> None:
+        """`clock` (UTC, without zone) is that of a database that runs in this process."""
         self.connection = connection
+        self._clock = clock
         self._now: datetime | None = None
 
     def now(self) -> datetime:
@@ -36,7 +43,7 @@ class Transaction:
     def _database_time(self) -> datetime:
         match self.connection.dialect.name:
             case "sqlite":  # in this process, so its clock is the machine's; SQL has milliseconds
-                return utc_now()
+                return self._clock()
             case "postgresql":
                 statement = "SELECT clock_timestamp() AT TIME ZONE 'UTC'"
             case _:
@@ -62,24 +69,28 @@ class Transaction:
 class Database:
     """One database.  May be used from many threads; each transaction belongs to one."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, clock: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
+        self._clock = clock
         self._writing = engine.execution_options(emberkeep_writing=True)
 
     @classmethod
-    def connect(cls, url: str) -> "Database":
-        """Open `url` (SQLAlchemy's form).  Nothing is created; see `migrations.upgrade`."""
+    def connect(cls, url: str, *, clock: Callable[[], datetime] = utc_now) -> "Database":
+        """Open `url` (SQLAlchemy's form).  Nothing is created; see `migrations.upgrade`.
+
+        `clock` takes SQLite's place, which has no clock but this process's; others use their own.
+        """
         engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
         if engine.dialect.name == "sqlite":
             _prepare_sqlite(engine)
         else:
             engine = engine.execution_options(isolation_level="READ COMMITTED")
-        return cls(engine)
+        return cls(engine, clock)
 
     @classmethod
-    def in_file(cls, path: Path) -> "Database":
+    def in_file(cls, path: Path, *, clock: Callable[[], datetime] = utc_now) -> "Database":
         """Open the SQLite database at `path`."""
-        return cls.connect(f"sqlite:///{path}")
+        return cls.connect(f"sqlite:///{path}", clock=clock)
 
     @property
     def engine(self) -> sa.Engine:
@@ -89,21 +100,16 @@ class Database:
     def reading(self) -> Iterator[Transaction]:
         """A consistent view (SQLite) or the latest committed rows; what is written is lost."""
         with self._engine.connect() as connection:
-            yield Transaction(connection)
+            yield Transaction(connection, self._clock)
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         """Committed at the end of the block, rolled back if it raises."""
         with self._writing.begin() as connection:
-            yield Transaction(connection)
+            yield Transaction(connection, self._clock)
 
     def close(self) -> None:
         self._engine.dispose()
-
-
-def utc_now() -> datetime:
-    """The time of this machine (UTC, without zone)."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _prepare_sqlite(engine: sa.Engine) -> None:

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from emberkeep.db.database import Transaction
 from emberkeep.db.tables import domains, jobs
 
+RESERVING = "reserving"
 QUEUED = "queued"
 RUNNING = "running"
-RESERVING = "reserving"
 DONE = "done"
 FAILED = "failed"
 UNFINISHED = (RESERVING, QUEUED, RUNNING)
@@ -20,7 +20,7 @@ UNFINISHED = (RESERVING, QUEUED, RUNNING)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A row of `jobs`.  Times are UTC; bytes_… are the progress of the running attempt."""
+    """A row of `jobs`.  Times are UTC; `bytes_…` are the progress of the latest attempt."""
 
     id: str
     kind: str
@@ -29,18 +29,19 @@ class Job:
     project_id: str
     user_id: str
     request_id: str | None
-    arguments: Mapping[str, Any]
+    arguments: dict[str, Any]
     needs_repository: str | None
     needs_backend: str | None
     prefers_zone: str | None
     domain: str | None
     exclusive: bool
     attempt: int
+    handed_back: int
     worker: str | None
     lease_expires_at: datetime | None
     not_before: datetime
     cancelled: bool
-    checkpoint: Mapping[str, Any]
+    checkpoint: dict[str, Any]
     bytes_done: int
     bytes_total: int
     bytes_stored: int
@@ -48,27 +49,32 @@ class Job:
     created_at: datetime
     updated_at: datetime | None
 
+    @property
+    def waiting_since(self) -> datetime:
+        """Since when it could have been claimed: its lease's end, or when it was queued last."""
+        if self.state == RUNNING and self.lease_expires_at is not None:
+            return self.lease_expires_at
+        return max(self.not_before, self.updated_at or self.created_at)
+
 
 _COLUMNS = {field.name for field in fields(Job)}
 
 
-def insert(tx: Transaction, values: Mapping[str, Any]) -> None:
+def insert(tx: Transaction, **values: Any) -> None:
+    """Add a row; what `values` does not say is as in a job that was never claimed."""
     now = tx.now()
-    empty: dict[str, Any] = {
+    new: dict[str, Any] = {
         "attempt": 0,
-        "worker": None,
-        "lease_expires_at": None,
+        "handed_back": 0,
         "not_before": now,
         "cancelled": False,
         "checkpoint": {},
         "bytes_done": 0,
         "bytes_total": 0,
         "bytes_stored": 0,
-        "error": None,
         "created_at": now,
-        "updated_at": None,
     }
-    tx.changed(sa.insert(jobs).values({**empty, **values}))
+    tx.changed(sa.insert(jobs).values({**new, **values}))
 
 
 def get(tx: Transaction, job_id: str) -> Job | None:
@@ -76,63 +82,43 @@ def get(tx: Transaction, job_id: str) -> Job | None:
 
 
 def latest(tx: Transaction, subject: str, kinds: Collection[str]) -> Job | None:
-    """The newest job about `subject` of one of the kinds."""
-    found = (
-        sa.select(jobs)
-        .where(jobs.c.subject == subject, jobs.c.kind.in_(kinds))
-        .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
-        .limit(1)
-    )
-    return _job(tx.row(found))
+    """The newest job about `subject`, of one of `kinds` if there are any."""
+    found = sa.select(jobs).where(jobs.c.subject == subject)
+    if kinds:
+        found = found.where(jobs.c.kind.in_(kinds))
+    return _job(tx.row(found.order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(1)))
 
 
 def unfinished(tx: Transaction, subject: str) -> list[Job]:
-    found = (
-        sa.select(jobs)
-        .where(jobs.c.subject == subject, jobs.c.state.in_(UNFINISHED))
-        .order_by(jobs.c.created_at)
-    )
-    return [Job(**row) for row in tx.rows(found)]
+    """The jobs about `subject` that have not ended, oldest first."""
+    about = (jobs.c.subject == subject, jobs.c.state.in_(UNFINISHED))
+    return _jobs(tx, sa.select(jobs).where(*about))
 
 
-def in_state(tx: Transaction, state: str, *, older_than: datetime) -> list[Job]:
-    """The jobs in a state that were enqueued before a moment, oldest first."""
-    found = (
-        sa.select(jobs)
-        .where(jobs.c.state == state, jobs.c.created_at < older_than)
-        .order_by(jobs.c.created_at)
-    )
-    return [Job(**row) for row in tx.rows(found)]
+def reserving(tx: Transaction) -> list[Job]:
+    return _jobs(tx, sa.select(jobs).where(jobs.c.state == RESERVING))
 
 
 def claimable(tx: Transaction) -> list[Job]:
-    """The jobs that wait, or whose lease ran out, oldest first, locked where the database can."""
-    now = tx.now()
-    waiting = sa.and_(jobs.c.state == QUEUED, jobs.c.not_before <= now)
-    abandoned = sa.and_(jobs.c.state == RUNNING, jobs.c.lease_expires_at < now)
-    found = (
-        sa.select(jobs)
-        .where(sa.or_(waiting, abandoned))
-        .order_by(jobs.c.created_at, jobs.c.id)
-        .with_for_update(skip_locked=True)
-    )
-    return [Job(**row) for row in tx.rows(found)]
+    """The jobs that wait, or whose lease ran out, oldest first."""
+    return _jobs(tx, sa.select(jobs).where(_claimable(tx)))
 
 
-def running_in_domain(tx: Transaction, domain: str, *, except_for: str) -> list[bool]:
-    """Whether each of the jobs that run in the domain, lease or no lease, is exclusive.
-
-    The domain's row is locked, so that two who ask do so one after the other.
-    """
+def lock_domain(tx: Transaction, domain: str) -> None:
+    """Let nobody else ask what runs in the domain, to begin something, until this one ends."""
     tx.rows(sa.select(domains.c.id).where(domains.c.id == domain).with_for_update())
+
+
+def running_in_domain(tx: Transaction, domain: str, *, besides: str) -> list[bool]:
+    """Whether each of the domain's other running jobs, lease or no lease, is exclusive."""
     found = sa.select(jobs.c.exclusive).where(
-        jobs.c.domain == domain, jobs.c.state == RUNNING, jobs.c.id != except_for
+        jobs.c.domain == domain, jobs.c.state == RUNNING, jobs.c.id != besides
     )
     return list(tx.connection.scalars(found))
 
 
-def claim(tx: Transaction, job: Job, worker: str, lease_expires_at: datetime) -> Job:
-    """Make the job the worker's: running, with the next attempt number."""
+def claim(tx: Transaction, job: Job, worker: str, lease_expires_at: datetime) -> Job | None:
+    """Make the job the worker's, with the next attempt number; None if somebody was faster."""
     changes = {
         "state": RUNNING,
         "worker": worker,
@@ -143,67 +129,81 @@ def claim(tx: Transaction, job: Job, worker: str, lease_expires_at: datetime) ->
         "bytes_stored": 0,
         "updated_at": tx.now(),
     }
-    tx.changed(sa.update(jobs).where(jobs.c.id == job.id).values(changes))
-    claimed = get(tx, job.id)
-    assert claimed is not None
-    return claimed
+    unchanged = (jobs.c.id == job.id, jobs.c.attempt == job.attempt, _claimable(tx))
+    if not tx.changed(sa.update(jobs).where(*unchanged).values(changes)):
+        return None
+    return get(tx, job.id)
 
 
 def held(tx: Transaction, job: Job) -> Job | None:
     """The row, locked, if it is still this worker's and this attempt's."""
-    found = (
-        sa.select(jobs)
-        .where(
-            jobs.c.id == job.id,
-            jobs.c.state == RUNNING,
-            jobs.c.worker == job.worker,
-            jobs.c.attempt == job.attempt,
-        )
-        .with_for_update()
-    )
-    return _job(tx.row(found))
-
-
-def update(tx: Transaction, job_id: str, **values: Any) -> None:
-    assert values.keys() <= _COLUMNS
-    values["updated_at"] = tx.now()
-    tx.changed(sa.update(jobs).where(jobs.c.id == job_id).values(values))
+    mine = _mine(job.id, worker=job.worker, attempt=job.attempt)
+    return _job(tx.row(sa.select(jobs).where(*mine).with_for_update()))
 
 
 def renew(
-    tx: Transaction, job_id: str, attempt: int, worker: str, values: Mapping[str, Any]
+    tx: Transaction, job_id: str, *, worker: str, attempt: int, values: Mapping[str, Any]
 ) -> bool:
-    """Update a running job if it is still this attempt's; return whether it was."""
-    mine = (
+    """Update the job if it is still this attempt's; return whether it was."""
+    mine = _mine(job_id, worker=worker, attempt=attempt)
+    return tx.changed(sa.update(jobs).where(*mine).values(dict(values))) == 1
+
+
+def update(tx: Transaction, job_id: str, **values: Any) -> None:
+    """Set columns, whatever the job's state: the caller holds it."""
+    assert values.keys() <= _COLUMNS
+    changes = {**values, "updated_at": tx.now()}
+    tx.changed(sa.update(jobs).where(jobs.c.id == job_id).values(changes))
+
+
+def take_back(tx: Transaction, worker: str) -> int:
+    """Queue again what a worker of this name left running; return how many jobs."""
+    left = (jobs.c.state == RUNNING, jobs.c.worker == worker)
+    queued = {"state": QUEUED, "worker": None, "lease_expires_at": None, "updated_at": tx.now()}
+    return tx.changed(sa.update(jobs).where(*left).values(queued))
+
+
+def cancel(tx: Transaction, subject: str) -> None:
+    about = (jobs.c.subject == subject, jobs.c.state.in_(UNFINISHED))
+    tx.changed(sa.update(jobs).where(*about).values(cancelled=True))
+
+
+def cancelled(tx: Transaction, job_ids: Collection[str]) -> frozenset[str]:
+    found = sa.select(jobs.c.id).where(jobs.c.id.in_(job_ids), jobs.c.cancelled)
+    return frozenset(tx.connection.scalars(found))
+
+
+def make_ready(tx: Transaction, job_id: str, values: Mapping[str, Any]) -> bool:
+    """Queue a job that was reserving, with `values`; return whether it was."""
+    mine = (jobs.c.id == job_id, jobs.c.state == RESERVING)
+    changes = {**values, "state": QUEUED, "updated_at": tx.now()}
+    return tx.changed(sa.update(jobs).where(*mine).values(changes)) == 1
+
+
+def delete_reserving(tx: Transaction, job_id: str) -> None:
+    tx.changed(sa.delete(jobs).where(jobs.c.id == job_id, jobs.c.state == RESERVING))
+
+
+def _claimable(tx: Transaction) -> sa.ColumnElement[bool]:
+    now = tx.now()
+    return sa.or_(
+        sa.and_(jobs.c.state == QUEUED, jobs.c.not_before <= now),
+        sa.and_(jobs.c.state == RUNNING, jobs.c.lease_expires_at < now),
+    )
+
+
+def _mine(job_id: str, *, worker: str | None, attempt: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
         jobs.c.id == job_id,
         jobs.c.state == RUNNING,
         jobs.c.worker == worker,
         jobs.c.attempt == attempt,
     )
-    return tx.changed(sa.update(jobs).where(*mine).values(dict(values))) == 1
-
-
-def take_back(tx: Transaction, worker: str) -> int:
-    """Queue again what a worker of this name left running; return how many jobs."""
-    mine = (jobs.c.state == RUNNING, jobs.c.worker == worker)
-    return tx.changed(
-        sa.update(jobs).where(*mine).values(state=QUEUED, worker=None, updated_at=tx.now())
-    )
-
-
-def cancel(tx: Transaction, subject: str) -> None:
-    mine = (jobs.c.subject == subject, jobs.c.state.in_(UNFINISHED))
-    tx.changed(sa.update(jobs).where(*mine).values(cancelled=True))
-
-
-def cancelled(tx: Transaction, job_ids: Collection[str]) -> set[str]:
-    found = sa.select(jobs.c.id).where(jobs.c.id.in_(job_ids), jobs.c.cancelled)
-    return set(tx.connection.scalars(found))
-
-
-def delete(tx: Transaction, job_id: str) -> None:
-    tx.changed(sa.delete(jobs).where(jobs.c.id == job_id))
 
 
 def _job(row: Mapping[str, Any] | None) -> Job | None:
     return None if row is None else Job(**row)
+
+
+def _jobs(tx: Transaction, found: sa.Select[Any]) -> list[Job]:
+    return [Job(**row) for row in tx.rows(found.order_by(jobs.c.created_at, jobs.c.id))]

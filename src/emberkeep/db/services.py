@@ -29,6 +29,16 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneService:
+    """The best of the backup services of one zone."""
+
+    repository: str
+    host: str
+    enabled: bool
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Worker:
     """A running worker and what it reaches."""
 
@@ -38,9 +48,13 @@ class Worker:
     backends: frozenset[str]
 
 
-def find(tx: Transaction, *, binary: str | None = None, host: str | None = None) -> list[Service]:
-    """The services, ordered by binary and host."""
-    query = sa.select(services).order_by(services.c.binary, services.c.host)
+def list_services(
+    tx: Transaction, binary: str | None = None, host: str | None = None
+) -> list[Service]:
+    """The services, ordered by binary, host and zone."""
+    query = sa.select(services).order_by(
+        services.c.binary, services.c.host, services.c.availability_zone
+    )
     if binary is not None:
         query = query.where(services.c.binary == binary)
     if host is not None:
@@ -61,36 +75,88 @@ def find(tx: Transaction, *, binary: str | None = None, host: str | None = None)
     ]
 
 
+def backup_zones(tx: Transaction) -> dict[str, ZoneService]:
+    """Each zone that takes backups, or did: its enabled service that is up, if it has one."""
+    best: dict[str, Service] = {}
+    for service in list_services(tx, BACKUP):
+        other = best.get(service.availability_zone)
+        if other is None or _rank(service) > _rank(other):
+            best[service.availability_zone] = service
+    return {
+        zone: ZoneService(
+            repository=service.repository or "",
+            host=service.host,
+            enabled=not service.disabled,
+            up=service.up,
+        )
+        for zone, service in best.items()
+    }
+
+
+def volume_zones(tx: Transaction) -> dict[str, bool]:
+    """Each zone that has volumes: whether an enabled service of it is up."""
+    zones: dict[str, bool] = {}
+    for service in list_services(tx, VOLUME):
+        serving = service.up and not service.disabled
+        zone = service.availability_zone
+        zones[zone] = serving or zones.get(zone, False)
+    return zones
+
+
+def _rank(service: Service) -> tuple[bool, bool]:
+    return (not service.disabled, service.up)
+
+
 def register(
     tx: Transaction, *, host: str, binary: str, availability_zone: str, repository: str | None
 ) -> None:
-    """Say that `host` serves the zone; a row that is there keeps whether it is disabled."""
+    """Say that `host` serves the zone; a row that is there stays disabled if it was."""
+    now = tx.now()
     mine = (
         services.c.host == host,
         services.c.binary == binary,
         services.c.availability_zone == availability_zone,
     )
-    now = tx.now()
-    seen = {"heartbeat_at": now, "repository": repository}
-    if not tx.changed(sa.update(services).where(*mine).values(seen)):
-        row = {
-            "host": host,
-            "binary": binary,
-            "availability_zone": availability_zone,
-            "disabled": False,
-            "created_at": now,
-        }
-        tx.changed(sa.insert(services).values({**row, **seen}))
+    values = {"repository": repository, "heartbeat_at": now}
+    if tx.changed(sa.update(services).where(*mine).values(values)):
+        return
+    row = {
+        "host": host,
+        "binary": binary,
+        "availability_zone": availability_zone,
+        "disabled": False,
+        "created_at": now,
+    }
+    tx.changed(sa.insert(services).values({**row, **values}))
 
 
 def forget_others(tx: Transaction, hosts: Collection[str], prefix: str) -> None:
-    """Remove the rows of hosts that begin with `prefix` and are none of `hosts`: zones that are
-    no longer enabled."""
-    tx.changed(
-        sa.delete(services).where(
-            services.c.host.startswith(prefix, autoescape=True), services.c.host.not_in(hosts)
-        )
+    """Remove the services of hosts that begin with `prefix` and are none of `hosts`."""
+    others = (
+        sa.func.substr(services.c.host, 1, len(prefix)) == prefix,  # LIKE would ignore the case
+        services.c.host.not_in(hosts),
     )
+    tx.changed(sa.delete(services).where(*others))
+
+
+def beat(tx: Transaction, worker: Worker, hosts: Collection[str]) -> None:
+    """A worker's sign of life, for itself and for the services that it is."""
+    now = tx.now()
+    values = {
+        "availability_zones": sorted(worker.availability_zones),
+        "repositories": sorted(worker.repositories),
+        "backends": sorted(worker.backends),
+        "heartbeat_at": now,
+    }
+    mine = workers.c.name == worker.name
+    if not tx.changed(sa.update(workers).where(mine).values(values)):
+        tx.changed(sa.insert(workers).values(name=worker.name, **values))
+    tx.changed(sa.update(services).where(services.c.host.in_(hosts)).values(heartbeat_at=now))
+
+
+def leave(tx: Transaction, name: str) -> None:
+    """The worker ends; its services stay, and are down once their heartbeat is stale."""
+    tx.changed(sa.delete(workers).where(workers.c.name == name))
 
 
 def set_disabled(
@@ -100,26 +166,6 @@ def set_disabled(
     mine = (services.c.host == host, services.c.binary == binary)
     values = {"disabled": disabled, "disabled_reason": reason}
     return bool(tx.changed(sa.update(services).where(*mine).values(values)))
-
-
-def beat(tx: Transaction, worker: Worker, hosts: Collection[str]) -> None:
-    """A worker's sign of life, for itself and for the services that it is."""
-    now = tx.now()
-    row = {
-        "availability_zones": sorted(worker.availability_zones),
-        "repositories": sorted(worker.repositories),
-        "backends": sorted(worker.backends),
-        "heartbeat_at": now,
-    }
-    mine = workers.c.name == worker.name
-    if not tx.changed(sa.update(workers).where(mine).values(row)):
-        tx.changed(sa.insert(workers).values(name=worker.name, **row))
-    tx.changed(sa.update(services).where(services.c.host.in_(hosts)).values(heartbeat_at=now))
-
-
-def leave(tx: Transaction, name: str) -> None:
-    """The worker ends."""
-    tx.changed(sa.delete(workers).where(workers.c.name == name))
 
 
 def alive(tx: Transaction) -> list[Worker]:

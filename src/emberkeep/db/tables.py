@@ -198,7 +198,8 @@ jobs = Table(
     # Jobs of one domain exclude each other if one of them is exclusive.
     Column("domain", String(32), index=True),
     Column("exclusive", Boolean, nullable=False),
-    Column("attempt", Integer, nullable=False),  # 0 until it was claimed
+    Column("attempt", Integer, nullable=False),  # 0 until it was claimed; never twice the same
+    Column("handed_back", Integer, nullable=False),  # attempts that were given up, not failed
     Column("worker", String(255)),
     Column("lease_expires_at", _Moment),
     Column("not_before", _Moment, nullable=False),

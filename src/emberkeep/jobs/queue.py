@@ -1,18 +1,18 @@
 """The queue: jobs are enqueued in the caller's transaction, and claimed for a lease.
 
 Invariants
-* a job runs in one attempt at a time: who lost the lease can change nothing, because every write of
-  a job is in a transaction that begins with `hold`;
+* a job is run by one attempt at a time, and attempt numbers never repeat: who lost the lease can
+  change nothing, because each write of an attempt is in a transaction that began with `hold`;
 * leases are by the database's clock;
 * in a domain, an exclusive job and another one never run together: a job whose lease ran out counts
-  as running until it is claimed again or ended;
-* an attempt that is handed back does not count.
+  as running until it is claimed again or ends;
+* an attempt that is handed back counts for nothing but its number.
 """
 
 import uuid
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -41,14 +41,19 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Times in seconds.  `grace`: how long a job waits for a live worker in its preferred zone."""
+    """How patient the queue is.  Times in seconds.
+
+    `heartbeat`: between signs of life; `progress`: at least, between two writes of progress;
+    `zone_wait`: until a job that no live worker reaches is overdue; `grace`: how long a job waits
+    for a live worker in the zone that it prefers.
+    """
 
     lease: float = 120
     heartbeat: float = 30
     progress: float = 1
+    max_attempts: int = 3
     zone_wait: float = 600
     grace: float = 10
-    max_attempts: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class NewJob:
     project_id: str
     user_id: str
     request_id: str | None = None
-    arguments: Mapping[str, Any] | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
     needs_repository: str | None = None
     needs_backend: str | None = None
     prefers_zone: str | None = None
@@ -73,9 +78,9 @@ class Beat:
     """The progress of one running attempt, in bytes."""
 
     attempt: int
-    done: int
-    total: int
-    stored: int
+    done: int = 0
+    total: int = 0
+    stored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,101 +101,113 @@ class Queue:
         *,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """`wake` tells the workers nearby, after a commit, that there is something to do."""
+        """`wake`, called by who enqueued after the commit, tells workers nearby to look."""
         self.settings = settings or Settings()
         self.wake = wake
         self._database = database
 
+    # Who asks for work.
+
     def enqueue(
         self, tx: Transaction, job: NewJob, *, job_id: str | None = None, reserving: bool = False
     ) -> str:
-        """Add a job; returns its id.  One that is `reserving` is not run until `ready`."""
+        """Add a job and return its id.  One that is `reserving` is not run until `ready`."""
         job_id = job_id or str(uuid.uuid4())
-        table.insert(
-            tx,
-            {
-                "id": job_id,
-                "kind": job.kind,
-                "state": table.RESERVING if reserving else table.QUEUED,
-                "subject": job.subject,
-                "project_id": job.project_id,
-                "user_id": job.user_id,
-                "request_id": job.request_id,
-                "arguments": dict(job.arguments or {}),
-                "needs_repository": job.needs_repository,
-                "needs_backend": job.needs_backend,
-                "prefers_zone": job.prefers_zone,
-                "domain": job.domain,
-                "exclusive": job.exclusive,
-            },
-        )
+        state = table.RESERVING if reserving else table.QUEUED
+        table.insert(tx, id=job_id, state=state, **_columns(job))
         return job_id
 
-    def ready(self, tx: Transaction, job_id: str, job: NewJob) -> None:
-        """What the `reserving` job waited for is there; `job` is what it became."""
-        table.update(
-            tx,
-            job_id,
-            state=table.QUEUED,
-            subject=job.subject,
-            arguments=dict(job.arguments or {}),
-            needs_repository=job.needs_repository,
-            needs_backend=job.needs_backend,
-            prefers_zone=job.prefers_zone,
-            domain=job.domain,
-        )
+    def ready(self, tx: Transaction, job_id: str, job: NewJob | None = None) -> bool:
+        """Let a `reserving` job run; `job` says it anew if its reservation taught us more.
+
+        False, and nothing is changed, if it is not there any more (`forsaken`, dropped).
+        """
+        return table.make_ready(tx, job_id, {} if job is None else _columns(job))
 
     def drop(self, tx: Transaction, job_id: str) -> None:
-        """Forget a job that never came to be ready."""
-        table.delete(tx, job_id)
+        """Forget a `reserving` job."""
+        table.delete_reserving(tx, job_id)
 
-    def claim(self, worker: Worker, kinds: Collection[Kind]) -> Job | None:
-        """The oldest job of the kinds that the worker may run now, made its own; None if none."""
-        with self._database.writing() as tx:
+    def cancel(self, tx: Transaction, subject: str) -> None:
+        """Ask what waits or runs for `subject` to stop: a flag, which the job's worker heeds."""
+        table.cancel(tx, subject)
+
+    def get(self, tx: Transaction, job_id: str) -> Job | None:
+        return table.get(tx, job_id)
+
+    def latest(self, tx: Transaction, subject: str, *kinds: Kind) -> Job | None:
+        """The newest job about `subject`, of one of these kinds if any is named."""
+        return table.latest(tx, subject, kinds)
+
+    def unfinished(self, tx: Transaction, subject: str) -> list[Job]:
+        """The jobs about `subject` that have not ended, oldest first."""
+        return table.unfinished(tx, subject)
+
+    # Workers.
+
+    def claim(self, worker: Worker, kinds: Collection[Kind] = tuple(Kind)) -> Job | None:
+        """Make the oldest job that the worker may run now its own; None if there is none.
+
+        It may be one that was cancelled, or that is `overspent`: the worker ends it.
+        """
+        with self._database.reading() as tx:
             alive = services.alive(tx)
-            for job in table.claimable(tx):
-                if (
-                    job.kind in kinds
-                    and _reaches(worker, job)
-                    and not self._belongs_to_another(tx, job, worker, alive)
-                    and not _excluded(tx, job)
-                ):
-                    expires = tx.now() + timedelta(seconds=self.settings.lease)
-                    return table.claim(tx, job, worker.name, expires)
-        return None
+            wanted = [
+                job
+                for job in table.claimable(tx)
+                if job.kind in kinds
+                and _reaches(worker, job)
+                and not self._waits_for_another(tx, job, worker, alive)
+                and not _excluded(tx, job)
+            ]
+        claims = (self._claim(job, worker) for job in wanted)
+        return next((job for job in claims if job is not None), None)
 
-    def _belongs_to_another(
-        self, tx: Transaction, job: Job, worker: Worker, alive: list[Worker]
+    def _claim(self, job: Job, worker: Worker) -> Job | None:
+        """Claim this one, unless somebody else was faster or its domain was taken meanwhile."""
+        with self._database.writing() as tx:
+            if job.domain is not None:
+                table.lock_domain(tx, job.domain)
+            if _excluded(tx, job):
+                return None
+            return table.claim(tx, job, worker.name, self._lease(tx))
+
+    def seize(self, job: Job, worker: Worker) -> Job | None:
+        """Make a job the worker's to end it, whatever it reaches; None if somebody was faster."""
+        with self._database.writing() as tx:
+            return table.claim(tx, job, worker.name, self._lease(tx))
+
+    def _lease(self, tx: Transaction) -> datetime:
+        return tx.now() + timedelta(seconds=self.settings.lease)
+
+    def _waits_for_another(
+        self, tx: Transaction, job: Job, me: Worker, alive: Iterable[Worker]
     ) -> bool:
         """Whether a live worker in the zone that the job prefers should have it, for now."""
         zone = job.prefers_zone
-        if zone is None or zone in worker.availability_zones:
+        if zone is None or zone in me.availability_zones:
             return False
-        if tx.now() - job.created_at > timedelta(seconds=self.settings.grace):
+        if tx.now() - job.waiting_since >= timedelta(seconds=self.settings.grace):
             return False
         return any(zone in other.availability_zones and _reaches(other, job) for other in alive)
 
-    def seize(self, job: Job, worker: Worker) -> Job | None:
-        """Make a queued job the worker's, whatever it reaches, to end it; None if it is queued no
-        more."""
-        with self._database.writing() as tx:
-            found = table.get(tx, job.id)
-            if found is None or found.state != table.QUEUED:
-                return None
-            expires = tx.now() + timedelta(seconds=self.settings.lease)
-            return table.claim(tx, found, worker.name, expires)
-
     def take_back(self, worker: str) -> int:
-        """Queue again what an earlier process of this worker's name left; return how many jobs."""
+        """Queue again what an earlier process of this worker's name left; return how many jobs.
+
+        Only for who knows that no such process lives, by the lock of its state directory.
+        """
         with self._database.writing() as tx:
             return table.take_back(tx, worker)
 
-    def beat(self, worker: Worker, hosts: list[str], running: Mapping[str, Beat]) -> Verdict:
-        """A sign of life, all jobs' progress and the renewal of their leases, in one write."""
+    def beat(self, worker: Worker, hosts: Collection[str], running: Mapping[str, Beat]) -> Verdict:
+        """A sign of life, all jobs' progress and the renewal of their leases, in one write.
+
+        `hosts`: of the services that the worker is.
+        """
         lost = set()
         with self._database.writing() as tx:
             services.beat(tx, worker, hosts)
-            expires = tx.now() + timedelta(seconds=self.settings.lease)
+            expires = self._lease(tx)
             for job_id, beat in running.items():
                 values = {
                     "lease_expires_at": expires,
@@ -198,101 +215,112 @@ class Queue:
                     "bytes_total": beat.total,
                     "bytes_stored": beat.stored,
                 }
-                if not table.renew(tx, job_id, beat.attempt, worker.name, values):
+                mine = table.renew(
+                    tx, job_id, worker=worker.name, attempt=beat.attempt, values=values
+                )
+                if not mine:
                     lost.add(job_id)
             cancelled = table.cancelled(tx, running)
-        return Verdict(frozenset(lost), frozenset(cancelled))
+        return Verdict(lost=frozenset(lost), cancelled=cancelled - lost)
+
+    # The attempt that runs a job.
 
     def hold(self, tx: Transaction, job: Job) -> Job:
-        """Begin a write of this attempt.  Raises `LeaseLost` if it is not the job's any more."""
+        """Begin a write of this attempt; returns the job as it is now, e.g. cancelled.
+
+        Raises `LeaseLost` if the job is not this attempt's any more.
+        """
         held = table.held(tx, job)
         if held is None:
             raise LeaseLost(f"job {job.id}: attempt {job.attempt} of {job.worker} has ended")
         return held
 
-    def checkpoint(self, tx: Transaction, job: Job, value: Mapping[str, Any]) -> None:
-        """Remember for the next attempt; after `hold`."""
-        table.update(tx, job.id, checkpoint=dict(value))
-
     def set_domain(self, tx: Transaction, job: Job, domain: str) -> bool:
-        """Enter a domain that was not known before; after `hold`.
+        """Make the job one of `domain`, which was not known before.
 
-        False, and nothing changed, if an exclusive job runs there: then hand the job back.
+        False, and nothing is changed, if an exclusive job runs there: then hand the job back.
         """
-        if any(table.running_in_domain(tx, domain, except_for=job.id)):
+        self.hold(tx, job)
+        table.lock_domain(tx, domain)
+        if _forbidden(tx, domain, job):
             return False
         table.update(tx, job.id, domain=domain)
         return True
 
-    def finish(self, tx: Transaction, job: Job, *, done: int = 0, stored: int = 0) -> None:
-        """End the job well, with its last progress in bytes; after `hold`."""
-        table.update(
-            tx,
-            job.id,
-            state=table.DONE,
-            bytes_done=done,
-            bytes_total=done,
-            bytes_stored=stored,
-            error=None,
-        )
+    def checkpoint(self, tx: Transaction, job: Job, value: Mapping[str, Any]) -> None:
+        """Remember `value` for the next attempt."""
+        self.hold(tx, job)
+        table.update(tx, job.id, checkpoint=dict(value))
+
+    def finish(
+        self, tx: Transaction, job: Job, *, done: int | None = None, stored: int | None = None
+    ) -> None:
+        """End the job well; `done` and `stored` are its last progress, in bytes, if it has any."""
+        progress = {} if done is None else {"bytes_done": done, "bytes_total": done}
+        if stored is not None:
+            progress["bytes_stored"] = stored
+        self._end(tx, job, state=table.DONE, error=None, **progress)
 
     def fail(self, tx: Transaction, job: Job, error: str) -> None:
-        """End the job without success; after `hold`."""
-        table.update(tx, job.id, state=table.FAILED, error=error)
+        """End the job without success."""
+        self._end(tx, job, state=table.FAILED, error=error)
 
     def retry(self, tx: Transaction, job: Job, error: str, *, delay: float) -> None:
-        """Let the next attempt begin after `delay` seconds; after `hold`."""
-        table.update(
-            tx,
-            job.id,
-            state=table.QUEUED,
-            worker=None,
-            error=error,
-            not_before=tx.now() + timedelta(seconds=delay),
-        )
+        """Let the next attempt begin after `delay` seconds."""
+        later = tx.now() + timedelta(seconds=delay)
+        self._end(tx, job, state=table.QUEUED, worker=None, error=error, not_before=later)
 
     def hand_back(self, tx: Transaction, job: Job, *, delay: float = 0) -> None:
-        """Give the job to whoever claims it next; this attempt does not count; after `hold`."""
-        table.update(
-            tx,
-            job.id,
-            state=table.QUEUED,
-            worker=None,
-            attempt=job.attempt - 1,
-            not_before=tx.now() + timedelta(seconds=delay),
-        )
+        """Give the job to whoever claims it next, after `delay` seconds; this attempt does not
+        count."""
+        later = tx.now() + timedelta(seconds=delay)
+        count = job.handed_back + 1
+        self._end(tx, job, state=table.QUEUED, worker=None, handed_back=count, not_before=later)
+
+    def _end(self, tx: Transaction, job: Job, **values: Any) -> None:
+        self.hold(tx, job)
+        table.update(tx, job.id, lease_expires_at=None, **values)
 
     def exhausted(self, job: Job) -> bool:
-        """Whether this attempt was the last."""
-        return job.attempt >= self.settings.max_attempts
+        """Whether this attempt is the last."""
+        return job.attempt - job.handed_back >= self.settings.max_attempts
 
-    def cancel(self, tx: Transaction, subject: str) -> None:
-        """Ask what is under way for `subject` to stop."""
-        table.cancel(tx, subject)
+    def overspent(self, job: Job) -> bool:
+        """Whether the attempt before was the last, and died: the job is to be failed, not run."""
+        return job.attempt - job.handed_back > self.settings.max_attempts
 
-    def get(self, tx: Transaction, job_id: str) -> Job | None:
-        return table.get(tx, job_id)
-
-    def unfinished(self, tx: Transaction, subject: str) -> list[Job]:
-        return table.unfinished(tx, subject)
-
-    def latest(self, tx: Transaction, subject: str, *kinds: Kind) -> Job | None:
-        return table.latest(tx, subject, kinds)
+    # Housekeeping.
 
     def overdue(self, tx: Transaction) -> list[Job]:
-        """The jobs that have waited for `zone_wait` seconds, and that nobody alive can reach."""
+        """The jobs that have waited `zone_wait` and that no live worker reaches."""
         since = tx.now() - timedelta(seconds=self.settings.zone_wait)
         alive = services.alive(tx)
         return [
             job
-            for job in table.in_state(tx, table.QUEUED, older_than=since)
-            if not any(_reaches(worker, job) for worker in alive)
+            for job in table.claimable(tx)
+            if job.waiting_since <= since and not any(_reaches(worker, job) for worker in alive)
         ]
 
     def forsaken(self, tx: Transaction) -> list[Job]:
-        """The `reserving` jobs whose caller died before they were ready."""
+        """The `reserving` jobs whose maker must have died: they are older than a lease."""
         since = tx.now() - timedelta(seconds=self.settings.lease)
-        return table.in_state(tx, table.RESERVING, older_than=since)
+        return [job for job in table.reserving(tx) if job.created_at < since]
+
+
+def _columns(job: NewJob) -> dict[str, Any]:
+    return {
+        "kind": job.kind.value,
+        "subject": job.subject,
+        "project_id": job.project_id,
+        "user_id": job.user_id,
+        "request_id": job.request_id,
+        "arguments": job.arguments,
+        "needs_repository": job.needs_repository,
+        "needs_backend": job.needs_backend,
+        "prefers_zone": job.prefers_zone,
+        "domain": job.domain,
+        "exclusive": job.exclusive,
+    }
 
 
 def _reaches(worker: Worker, job: Job) -> bool:
@@ -303,8 +331,10 @@ def _reaches(worker: Worker, job: Job) -> bool:
 
 
 def _excluded(tx: Transaction, job: Job) -> bool:
-    """Whether a job that runs in the domain forbids this one."""
-    if job.domain is None:
-        return False
-    others = table.running_in_domain(tx, job.domain, except_for=job.id)
+    return job.domain is not None and _forbidden(tx, job.domain, job)
+
+
+def _forbidden(tx: Transaction, domain: str, job: Job) -> bool:
+    """Whether a job that runs in the domain excludes this one."""
+    others = table.running_in_domain(tx, domain, besides=job.id)
     return bool(others) if job.exclusive else any(others)

@@ -220,7 +220,7 @@ class Worker:
                 return
             if job.cancelled and work.cancel is not None:
                 raise JobCancelled
-            if job.attempt > site.queue.settings.max_attempts:
+            if site.queue.overspent(job):
                 raise GaveUp(
                     f"Given up after {site.queue.settings.max_attempts} attempts"
                     f" ({job.error or 'the worker died in each'}); look at the worker's log."

@@ -8,7 +8,7 @@ from emberkeep.db import services
 def index(core: Core, call: Call) -> Reply:
     """A zone is available if an enabled service of it is up."""
     with core.database.reading() as tx:
-        found = services.find(tx, binary=services.VOLUME)
+        found = services.list_services(tx, binary=services.VOLUME)
     zones: dict[str, bool] = {}
     for service in found:
         serving = service.up and not service.disabled

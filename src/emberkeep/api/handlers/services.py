@@ -10,5 +10,5 @@ def index(core: Core, call: Call) -> Reply:
     call.caller.authorize("volume_extension:services:index", None)
     wanted = dict(call.query)
     with core.database.reading() as tx:
-        found = services.find(tx, binary=wanted.get("binary"), host=wanted.get("host"))
+        found = services.list_services(tx, binary=wanted.get("binary"), host=wanted.get("host"))
     return Reply(200, {"services": [views.item(service, call.version) for service in found]})

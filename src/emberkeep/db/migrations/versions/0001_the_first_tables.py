@@ -81,6 +81,7 @@ def upgrade() -> None:
         sa.Column("domain", sa.String(length=32), nullable=True),
         sa.Column("exclusive", sa.Boolean(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("handed_back", sa.Integer(), nullable=False),
         sa.Column("worker", sa.String(length=255), nullable=True),
         sa.Column("lease_expires_at", _Moment, nullable=True),
         sa.Column("not_before", _Moment, nullable=False),
