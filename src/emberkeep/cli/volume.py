@@ -18,7 +18,8 @@ from emberkeep.cli.errors import Commands, Failure
 from emberkeep.cli.state import open_state
 from emberkeep.db.paging import Query
 from emberkeep.db.volumes import VolumeRow
-from emberkeep.volumes.drivers.files import Copied, FilesDriver
+from emberkeep.volumes.drivers.blocks import Copied
+from emberkeep.volumes.drivers.files import FilesDriver
 
 _PAGE = 1000
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from emberkeep.db import paging
 from emberkeep.db.database import Transaction
@@ -81,9 +82,14 @@ class Usage:
 
 def lock_project(tx: Transaction, project_id: str) -> None:
     """Let nobody else sum up this project's quota until the transaction ends."""
-    mine = projects.c.id == project_id
-    if tx.row(sa.select(projects).where(mine).with_for_update()) is None:
-        tx.changed(sa.insert(projects).values(id=project_id))
+    locked = sa.select(projects).where(projects.c.id == project_id).with_for_update()
+    if tx.row(locked) is not None:
+        return
+    try:
+        with tx.connection.begin_nested():
+            tx.changed(sa.insert(projects).values(id=project_id))
+    except IntegrityError:  # somebody else's first request came in between
+        tx.row(locked)
 
 
 def usage(tx: Transaction, project_id: str) -> Usage:
@@ -105,11 +111,39 @@ def insert(tx: Transaction, row: VolumeRow) -> None:
 
 def get(tx: Transaction, volume_id: str, *, project_id: str | None = None) -> VolumeRow | None:
     """The volume that is not deleted, if it is of the project (None: of any)."""
-    found = sa.select(volumes).where(volumes.c.id == volume_id, sa.not_(volumes.c.deleted))
-    if project_id is not None:
-        found = found.where(volumes.c.project_id == project_id)
-    row = tx.row(found)
-    return None if row is None else VolumeRow(**row)
+    return _volume(tx, _one(volumes, volume_id, project_id))
+
+
+def held(tx: Transaction, volume_id: str, *, project_id: str | None = None) -> VolumeRow | None:
+    """The same, locked until the transaction ends."""
+    return _volume(tx, _one(volumes, volume_id, project_id).with_for_update())
+
+
+def volume_at(tx: Transaction, path: str) -> VolumeRow | None:
+    """The volume that lies elsewhere, at `path`."""
+    return _volume(tx, sa.select(volumes).where(volumes.c.path == path, sa.not_(volumes.c.deleted)))
+
+
+def is_being_copied(tx: Transaction, volume_id: str) -> bool:
+    """Whether a snapshot or a clone of the volume is yet to be made."""
+    snapshot = sa.select(snapshots.c.id).where(
+        snapshots.c.volume_id == volume_id,
+        snapshots.c.status == "creating",
+        sa.not_(snapshots.c.deleted),
+    )
+    return tx.row(snapshot) is not None or _is_origin(tx, volumes.c.source_volid, volume_id)
+
+
+def is_snapshot_being_copied(tx: Transaction, snapshot_id: str) -> bool:
+    """Whether a volume is yet to be made of the snapshot."""
+    return _is_origin(tx, volumes.c.snapshot_id, snapshot_id)
+
+
+def _is_origin(tx: Transaction, column: sa.Column[Any], origin_id: str) -> bool:
+    waiting = sa.select(volumes.c.id).where(
+        column == origin_id, volumes.c.status == "creating", sa.not_(volumes.c.deleted)
+    )
+    return tx.row(waiting) is not None
 
 
 def page(tx: Transaction, query: Query) -> list[VolumeRow]:
@@ -143,11 +177,15 @@ def insert_snapshot(tx: Transaction, row: SnapshotRow) -> None:
 def get_snapshot(
     tx: Transaction, snapshot_id: str, *, project_id: str | None = None
 ) -> SnapshotRow | None:
-    found = sa.select(snapshots).where(snapshots.c.id == snapshot_id, sa.not_(snapshots.c.deleted))
-    if project_id is not None:
-        found = found.where(snapshots.c.project_id == project_id)
-    row = tx.row(found)
-    return None if row is None else SnapshotRow(**row)
+    """The snapshot that is not deleted, if it is of the project (None: of any)."""
+    return _snapshot(tx, _one(snapshots, snapshot_id, project_id))
+
+
+def held_snapshot(
+    tx: Transaction, snapshot_id: str, *, project_id: str | None = None
+) -> SnapshotRow | None:
+    """The same, locked until the transaction ends."""
+    return _snapshot(tx, _one(snapshots, snapshot_id, project_id).with_for_update())
 
 
 def snapshots_of(tx: Transaction, volume_id: str) -> list[SnapshotRow]:
@@ -193,6 +231,21 @@ def release(tx: Transaction, job_id: str, outcome: str) -> bool:
     """Mark the reservation as released; False if there is none, or it was before."""
     mine = (reservations.c.job_id == job_id, reservations.c.released.is_(None))
     return tx.changed(sa.update(reservations).where(*mine).values(released=outcome)) == 1
+
+
+def _one(table: sa.Table, row_id: str, project_id: str | None) -> sa.Select[Any]:
+    found = sa.select(table).where(table.c.id == row_id, sa.not_(table.c.deleted))
+    return found if project_id is None else found.where(table.c.project_id == project_id)
+
+
+def _volume(tx: Transaction, found: sa.Select[Any]) -> VolumeRow | None:
+    row = tx.row(found)
+    return None if row is None else VolumeRow(**row)
+
+
+def _snapshot(tx: Transaction, found: sa.Select[Any]) -> SnapshotRow | None:
+    row = tx.row(found)
+    return None if row is None else SnapshotRow(**row)
 
 
 def _values(row: VolumeRow | SnapshotRow | ReservationRow) -> Mapping[str, Any]:

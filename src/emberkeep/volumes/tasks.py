@@ -1,4 +1,8 @@
-"""What a worker does to the bytes of our own volumes.  Each task may be repeated."""
+"""What a worker does to the bytes of our own volumes.
+
+Each task may be repeated, and may be run by two workers at once if one of them lost its lease: a
+file that is there is whole, so who comes second keeps it.
+"""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -6,7 +10,7 @@ from typing import Any, Protocol
 from emberkeep.db import volumes as table
 from emberkeep.db.database import Database, Transaction
 from emberkeep.volumes.errors import VolumeError
-from emberkeep.volumes.local import GIB, LocalVolumes, snapshot_name
+from emberkeep.volumes.kept import GIB, Kept, snapshot_name
 
 
 class Job(Protocol):
@@ -23,20 +27,23 @@ class Job(Protocol):
 
 
 Finish = Callable[[Transaction], object]
+Checkpoint = Callable[[], None]
+Task = Callable[[Job, Database, Kept, Checkpoint], Finish]
 
 
 def run(
     job: Job,
     database: Database,
-    volumes: LocalVolumes,
+    volumes: Kept,
     *,
     hold: Finish,
     finish: Finish,
-    checkpoint: Callable[[], None],
+    checkpoint: Checkpoint,
 ) -> None:
     """Do the job.  `hold` begins and `finish` ends the transaction that tells the outcome.
 
-    What goes wrong with a volume is its status `error…`, not an exception.
+    Raises `VolumeError`, and what `checkpoint` raises; then `fail` tells the outcome, unless there
+    is to be another attempt.
     """
     done = _TASKS[job.kind](job, database, volumes, checkpoint)
     with database.writing() as tx:
@@ -45,38 +52,41 @@ def run(
         finish(tx)
 
 
-Task = Callable[[Job, Database, LocalVolumes, Callable[[], None]], Finish]
+def fail(tx: Transaction, job: Job) -> None:
+    """Say of what the job was about that it did not come to be what was asked."""
+    match job.kind:
+        case "create-volume" | "delete-volume":
+            table.change(tx, job.subject, when=("creating", "deleting"), status="error")
+        case "extend-volume":
+            before = int(job.arguments["before"])
+            table.change(
+                tx, job.subject, when=("extending",), status="error_extending", size=before
+            )
+        case _:
+            table.change_snapshot(tx, job.subject, when=("creating", "deleting"), status="error")
 
 
-def _create_volume(
-    job: Job, database: Database, volumes: LocalVolumes, checkpoint: Callable[[], None]
-) -> Finish:
+def _create_volume(job: Job, database: Database, volumes: Kept, checkpoint: Checkpoint) -> Finish:
     with database.reading() as tx:
         row = table.get(tx, job.subject)
         source = table.get(tx, row.source_volid) if row is not None and row.source_volid else None
     if row is None:
         return _nothing
-    try:
-        driver = volumes.driver(row.backend)
-        if row.snapshot_id:
-            origin = driver.path(snapshot_name(row.snapshot_id))
-        elif row.source_volid:
-            if source is None:
-                raise VolumeError(f"Volume {row.source_volid} could not be found.")
-            origin = volumes.path_of(source)
-        else:
-            driver.create(row.id, row.size * GIB)
-            return lambda tx: _settle(tx, job.subject, "available")
-        size = row.size * GIB
-        driver.copy(origin, row.id, size=size, copied=lambda _done, _total: checkpoint())
-    except VolumeError:
-        return lambda tx: _settle(tx, job.subject, "error")
-    return lambda tx: _settle(tx, job.subject, "available")
+    driver, size = volumes.driver(row.backend), row.size * GIB
+    if row.snapshot_id is not None:
+        origin = volumes.snapshot_path(row.snapshot_id, row.backend)
+    elif source is not None:
+        origin = volumes.path_of(source)
+    elif row.source_volid is not None:
+        raise VolumeError(f"Volume {row.source_volid} could not be found.")
+    else:
+        driver.create(row.id, size)
+        return lambda tx: table.change(tx, job.subject, when=("creating",), status="available")
+    driver.copy(origin, row.id, size=size, copied=lambda _done, _total: checkpoint())
+    return lambda tx: table.change(tx, job.subject, when=("creating",), status="available")
 
 
-def _delete_volume(
-    job: Job, database: Database, volumes: LocalVolumes, _checkpoint: Callable[[], None]
-) -> Finish:
+def _delete_volume(job: Job, database: Database, volumes: Kept, _checkpoint: Checkpoint) -> Finish:
     with database.reading() as tx:
         row = table.get(tx, job.subject)
     if row is not None and row.path is None:
@@ -84,56 +94,37 @@ def _delete_volume(
     return lambda tx: table.remove(tx, job.subject)
 
 
-def _extend_volume(
-    job: Job, database: Database, volumes: LocalVolumes, _checkpoint: Callable[[], None]
-) -> Finish:
+def _extend_volume(job: Job, database: Database, volumes: Kept, _checkpoint: Checkpoint) -> Finish:
     size = int(job.arguments["size"])
     with database.reading() as tx:
         row = table.get(tx, job.subject)
     if row is None:
         return _nothing
-    try:
-        if row.path is not None:
-            raise VolumeError("a volume that lies elsewhere is extended where it lies")
-        volumes.driver(row.backend).extend(row.id, size * GIB)
-    except VolumeError:
-        return lambda tx: _settle(tx, job.subject, "error_extending")
-    return lambda tx: _settle(tx, job.subject, "available", size=size)
+    if row.path is not None:
+        raise VolumeError(f"{row.path} is not ours; a volume that lies elsewhere is not extended")
+    volumes.driver(row.backend).extend(row.id, size * GIB)
+    return lambda tx: table.change(tx, job.subject, when=("extending",), status="available")
 
 
-def _create_snapshot(
-    job: Job, database: Database, volumes: LocalVolumes, checkpoint: Callable[[], None]
-) -> Finish:
+def _create_snapshot(job: Job, database: Database, volumes: Kept, checkpoint: Checkpoint) -> Finish:
     with database.reading() as tx:
         snapshot = table.get_snapshot(tx, job.subject)
         row = None if snapshot is None else table.get(tx, snapshot.volume_id)
-    status = "error"
-    if row is not None:
-        try:
-            volumes.driver(row.backend).copy(
-                volumes.path_of(row),
-                snapshot_name(job.subject),
-                copied=lambda _done, _total: checkpoint(),
-            )
-            status = "available"
-        except VolumeError:
-            pass
-    return lambda tx: _settle_snapshot(tx, job.subject, status)
+    if row is None:
+        raise VolumeError("The volume of the snapshot could not be found.")
+    volumes.driver(row.backend).copy(
+        volumes.path_of(row),
+        snapshot_name(job.subject),
+        copied=lambda _done, _total: checkpoint(),
+    )
+    return lambda tx: table.change_snapshot(tx, job.subject, when=("creating",), status="available")
 
 
 def _delete_snapshot(
-    job: Job, _database: Database, volumes: LocalVolumes, _checkpoint: Callable[[], None]
+    job: Job, _database: Database, volumes: Kept, _checkpoint: Checkpoint
 ) -> Finish:
     volumes.driver(job.needs_backend or "").delete(snapshot_name(job.subject))
     return lambda tx: table.remove_snapshot(tx, job.subject)
-
-
-def _settle(tx: Transaction, volume_id: str, status: str, **values: Any) -> None:
-    table.change(tx, volume_id, when=("creating", "extending"), status=status, **values)
-
-
-def _settle_snapshot(tx: Transaction, snapshot_id: str, status: str) -> None:
-    table.change_snapshot(tx, snapshot_id, when=("creating",), status=status)
 
 
 def _nothing(_tx: Transaction) -> None:
@@ -148,14 +139,3 @@ _TASKS: dict[str, Task] = {
     "delete-snapshot": _delete_snapshot,
 }
 KINDS = frozenset(_TASKS)
-
-
-def fail(tx: Transaction, job: Job) -> None:
-    """Say of what the job was about that it did not come to be what was asked."""
-    match job.kind:
-        case "create-volume" | "delete-volume":
-            table.change(tx, job.subject, when=("creating", "deleting"), status="error")
-        case "extend-volume":
-            table.change(tx, job.subject, when=("extending",), status="error_extending")
-        case _:
-            table.change_snapshot(tx, job.subject, when=("creating", "deleting"), status="error")

@@ -1,327 +1,221 @@
-"""Volumes as sparse raw files in a directory; sources and targets of files and block devices.
+"""Volumes as sparse raw files in one directory, each named by what it is of.
 
 Invariants
-* a file is there under its name only when it is whole: it is made as `.<name>.partial` and renamed;
+* a file is there under its name only when it is whole: it is made beside, synced and linked;
 * a copy is refused before it begins if there is no room for it;
-* a source that changed while it was read ends in an error, so no torn image becomes a backup.
+* what changed while it was read or copied ends in an error, so no torn image passes for whole.
 """
 
 import contextlib
-import ctypes
-import errno
-import fcntl
 import os
-import stat
-import struct
-from collections.abc import Callable, Iterator
+import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
-from emberkeep.engine.errors import SourceError, TargetError
-from emberkeep.engine.protocols import Extent
-from emberkeep.stores.base import Buffer
+from emberkeep.engine.errors import SourceError
+from emberkeep.volumes.drivers import blocks
+from emberkeep.volumes.drivers.blocks import Copied
+from emberkeep.volumes.drivers.streams import FileSource, FileTarget, settled, stamps
 from emberkeep.volumes.errors import NoRoom, VolumeError
 
-_FICLONE = 0x40049409
-_BLKZEROOUT = 0x127F
-_PUNCH_HOLE = 0x01 | 0x02  # and keep the size
-_COPY = 8 << 20  # bytes at a time
-_ZEROS = bytes(1 << 20)
-# What a file system answers that can't do what was asked, rather than failing at it.
-_CANNOT = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.ENOTTY}
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-_libc = ctypes.CDLL(None, use_errno=True)
-Copied = Callable[[int, int], None]  # bytes copied, bytes to copy; may raise to stop
+_PARTIAL = ".partial"
+_POINT = "point-"
+_COPIES_OF_WHAT_IS_IN_USE = 3  # tries to copy it while nobody writes
 
 
 def _unwatched(_done: int, _total: int) -> None:
     pass
 
 
-class FileSource:
-    """A file or block device to read.  May be used from many threads."""
-
-    change_id = None
-
-    def __init__(self, path: Path) -> None:
-        """Open `path`.  Raises `SourceError`."""
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self.size = os.lseek(self._descriptor, 0, os.SEEK_END)
-        except OSError as error:
-            raise SourceError(f"{path}: {error.strerror}") from error
-        self._path = path
-        self._before = self._fingerprint()
-
-    def extents(self) -> Iterator[Extent]:
-        """The allocated ranges; all of it where the file system can't tell."""
-        return _extents(self._descriptor, self.size)
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        try:
-            while buffer:
-                count = os.preadv(self._descriptor, [buffer], offset)
-                if not count:
-                    raise SourceError(f"{self._path} became shorter while it was read")
-                buffer, offset = buffer[count:], offset + count
-        except OSError as error:
-            raise SourceError(f"{self._path}: {error.strerror} at byte {offset}") from error
-
-    def check_unchanged(self) -> None:
-        """Raise `SourceError` if somebody wrote to the file since it was opened."""
-        if self._fingerprint() != self._before:
-            raise SourceError(
-                f"{self._path} was written to while it was backed up; end what writes to it, "
-                "or back it up as in use"
-            )
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def _fingerprint(self) -> tuple[int, ...]:
-        found = os.fstat(self._descriptor)
-        if stat.S_ISBLK(found.st_mode):
-            return ()
-        return found.st_size, found.st_mtime_ns
-
-
-class FileTarget:
-    """A file or block device to write.  May be used from many threads."""
-
-    def __init__(self, path: Path, *, reads_as_zeros: bool) -> None:
-        """Open `path`.  Raises `TargetError`."""
-        try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            self.size = os.lseek(self._descriptor, 0, os.SEEK_END)
-        except OSError as error:
-            raise TargetError(f"{path}: {error.strerror}") from error
-        self.reads_as_zeros = reads_as_zeros
-        self._path = path
-        self._is_device = stat.S_ISBLK(os.fstat(self._descriptor).st_mode)
-
-    def write(self, offset: int, data: Buffer) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                count = os.pwrite(self._descriptor, view, offset)
-                view, offset = view[count:], offset + count
-        except OSError as error:
-            raise self._error(error) from error
-
-    def zero(self, offset: int, length: int) -> None:
-        if not length:
-            return
-        try:
-            if self._is_device:
-                fcntl.ioctl(self._descriptor, _BLKZEROOUT, struct.pack("QQ", offset, length))
-            else:
-                _punch_hole(self._descriptor, offset, length)
-        except OSError as error:
-            if error.errno not in _CANNOT:
-                raise self._error(error) from error
-            for start in range(offset, offset + length, len(_ZEROS)):
-                self.write(start, _ZEROS[: min(len(_ZEROS), offset + length - start)])
-
-    def flush(self) -> None:
-        try:
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise self._error(error) from error
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def _error(self, error: OSError) -> TargetError:
-        hint = "; free some space there" if error.errno in _FULL else ""
-        return TargetError(f"{self._path}: {error.strerror}{hint}")
+class Changed(VolumeError):
+    """The file was written to while it was copied."""
 
 
 class FilesDriver:
-    """Sparse files in one directory, each named by what it is of."""
+    """The files of one directory.  May be used from many threads and processes."""
 
     def __init__(self, directory: Path) -> None:
         """`directory` is made (0700) if there is none."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._directory = directory
+        self.directory = directory
 
     def path(self, name: str) -> Path:
         """Where the file `name` is, or will be."""
-        return self._directory / name
+        return self.directory / name
 
     def create(self, name: str, size: int) -> None:
-        """Make an empty file of `size` bytes, in place of one that is there."""
+        """Make an empty file of `size` bytes; one that is there stays."""
         with self._whole(name) as descriptor:
             os.truncate(descriptor, size)
 
-    def copy(
-        self, source: Path, name: str, *, size: int | None = None, copied: Copied = _unwatched
-    ) -> None:
+    def renew(self, name: str, size: int) -> None:
+        """Make an empty file of `size` bytes, in place of one that is there."""
+        self.delete(name)
+        self.create(name, size)
+
+    def copy(self, source: Path, name: str, *, size: int = 0, copied: Copied = _unwatched) -> None:
         """Make the file `name` a copy of `source`, shared where the file system can, else sparse.
 
-        It is extended to `size` bytes.  `copied` may raise to stop.  Raises `NoRoom` before the
-        copy begins if there is not the space, and `VolumeError`.
+        It is extended to `size` bytes; a file that is there under `name` stays: it is whole.
+        `copied` is told how far it is, and may raise to stop.  Raises `NoRoom` before the copy
+        begins if there is not the space, `Changed` if somebody wrote to `source` meanwhile, and
+        `VolumeError`.  Then nothing is left under `name`.
         """
-        try:
-            original = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise VolumeError(f"{source}: {error.strerror}") from error
-        try:
-            with self._whole(name) as descriptor:
-                length = os.lseek(original, 0, os.SEEK_END)
-                if not _reflinked(original, descriptor):
-                    self._copy(original, descriptor, length, copied)
-                os.truncate(descriptor, max(length, size or 0))
-        finally:
-            os.close(original)
+        if self.path(name).exists():
+            return
+        with _opened(source) as original, self._whole(name) as descriptor:
+            length = blocks.size_of(original)
+            if blocks.is_device(original) or not blocks.share(original, descriptor):
+                self._copy(source, original, descriptor, copied)
+            os.truncate(descriptor, max(length, size))
 
     def extend(self, name: str, size: int) -> None:
         """Make the file longer; it never becomes shorter."""
         path = self.path(name)
         try:
-            if path.stat().st_size < size:
-                os.truncate(path, size)
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                if os.fstat(descriptor).st_size < size:
+                    os.truncate(descriptor, size)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise VolumeError(f"{path}: {error.strerror}") from error
 
     def delete(self, name: str) -> None:
         """Remove the file, if there is one."""
-        self.path(name).unlink(missing_ok=True)
+        try:
+            self.path(name).unlink(missing_ok=True)
+            self._sync_directory()
+        except OSError as error:
+            raise VolumeError(f"{self.path(name)}: {error.strerror}") from error
 
     @contextlib.contextmanager
     def point_in_time(self, path: Path, name: str, *, in_use: bool) -> Iterator[FileSource]:
         """The bytes of `path` as they are now, for the length of the block.
 
-        A copy that shares all blocks, where the file system makes one.  Else a file that nobody may
-        write is read where it lies, and checked at the end not to have changed; one that is
-        `in_use` is copied (`NoRoom`).  See docs/decisions/0001.
+        A copy that shares all blocks where the file system makes one.  Else a file that nobody may
+        write to is read where it lies, and the block ends in `SourceError` if somebody did; one
+        that is `in_use` is copied.  Raises `NoRoom`, `VolumeError`, `SourceError`.  The reasons are
+        in docs/decisions/0001-point-in-time-of-local-volumes.md.
         """
-        temporary = f"point-{name}"
+        temporary = f"{_POINT}{name}-{uuid.uuid4().hex}"
         try:
-            if self._reflink(path, temporary):
-                source = FileSource(self.path(temporary))
-            elif in_use:
-                self.copy(path, temporary)
-                source = FileSource(self.path(temporary))
-            else:
-                source = FileSource(path)
-            with contextlib.closing(source):
+            shared = self._share(path, temporary)
+            if in_use and not shared:
+                self._copy_between_writes(path, temporary)
+            own = shared or in_use
+            with contextlib.closing(FileSource(self.path(temporary) if own else path)) as source:
                 yield source
                 source.check_unchanged()
         finally:
             self.delete(temporary)
 
     @contextlib.contextmanager
-    def target(self, path: Path, *, reads_as_zeros: bool) -> Iterator[FileTarget]:
-        """The file at `path`, to be written."""
-        with contextlib.closing(FileTarget(path, reads_as_zeros=reads_as_zeros)) as target:
-            yield target
+    def target(self, path: Path, *, size: int, reads_as_zeros: bool) -> Iterator[FileTarget]:
+        """The file or device at `path`, to be written; a file may grow up to `size` bytes.
 
-    def _reflink(self, source: Path, name: str) -> bool:
-        try:
-            original = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise SourceError(f"{source}: {error.strerror}") from error
-        try:
-            with self._whole(name) as descriptor:
-                if not _reflinked(original, descriptor):
-                    raise _NoReflink
-        except _NoReflink:
-            return False
-        finally:
-            os.close(original)
-        return True
+        Ends in `TargetError` if another file has taken the place meanwhile, as after a `renew` by
+        who lost its lease: then what was written is not the volume's.
+        """
+        target = FileTarget(path, size=size, reads_as_zeros=reads_as_zeros)
+        with contextlib.closing(target):
+            yield target
+            target.check_in_place()
+
+    def sweep(self) -> None:
+        """Remove what killed processes left.  Only while nobody else works in the directory."""
+        for path in self.directory.iterdir():
+            if path.name.endswith(_PARTIAL) or path.name.startswith(_POINT):
+                path.unlink(missing_ok=True)
+
+    def _share(self, path: Path, name: str) -> bool:
+        """Make `name` a copy that shares all blocks of `path`; False if that can't be done."""
+        with _opened(path) as original:
+            if blocks.is_device(original):
+                return False
+            with contextlib.suppress(_CanNotShare), self._whole(name) as descriptor:
+                if not blocks.share(original, descriptor):
+                    raise _CanNotShare
+                return True
+        return False
+
+    def _copy_between_writes(self, path: Path, name: str) -> None:
+        for _ in range(_COPIES_OF_WHAT_IS_IN_USE):
+            with contextlib.suppress(Changed):
+                self.copy(path, name)
+                return
+        raise SourceError(
+            f"{path} was written to each time it was copied; pause what writes to it, or keep the "
+            "volumes on a file system that shares blocks (XFS, Btrfs)"
+        )
+
+    def _copy(self, source: Path, original: int, descriptor: int, copied: Copied) -> None:
+        before = settled(original)
+        parts = list(blocks.extents(original, blocks.size_of(original)))
+        total = sum(part.length for part in parts)
+        free = self._free()
+        if total > free:
+            raise NoRoom(
+                f"{self.directory} has {free >> 20} MiB free, the copy needs {total >> 20} MiB; "
+                "free some space there"
+            )
+        blocks.copy(original, descriptor, parts, copied)
+        if not blocks.is_device(original) and stamps(original) != before:
+            raise Changed(f"{source} was written to while it was copied; end what writes to it")
+
+    def _free(self) -> int:
+        room = os.statvfs(self.directory)
+        return room.f_bavail * room.f_frsize
 
     @contextlib.contextmanager
     def _whole(self, name: str) -> Iterator[int]:
-        """A new file's descriptor; the file gets its name, durably, if the block ends well."""
-        partial = self._directory / f".{name}.partial"
-        try:
-            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                yield descriptor
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            partial.rename(self.path(name))
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            if error.errno in _FULL:
-                raise NoRoom(f"{self._directory} is full; free some space there") from error
-            raise VolumeError(f"{self.path(name)}: {error.strerror}") from error
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        """A new file's descriptor; the file gets its name, durably, if the block ends well.
 
-    def _copy(self, original: int, descriptor: int, length: int, copied: Copied) -> None:
-        total = sum(extent.length for extent in _extents(original, length))
-        room = os.statvfs(self._directory)
-        if total > room.f_bavail * room.f_frsize:
-            raise NoRoom(
-                f"{self._directory} has {room.f_bavail * room.f_frsize >> 20} MiB free, the copy "
-                f"needs {total >> 20} MiB; free some space there"
+        Unless there is one of that name by then, which stays.
+        """
+        descriptor, partial = -1, ""
+        try:
+            # A name of its own: who lost its lease may still be writing to another.
+            descriptor, partial = tempfile.mkstemp(
+                prefix=f".{name}.", suffix=_PARTIAL, dir=self.directory
             )
-        done = 0
-        for extent in _extents(original, length):
-            for start in range(extent.offset, extent.end, _COPY):
-                copied(done, total)
-                count = min(_COPY, extent.end - start)
-                _copy_range(original, descriptor, start, count)
-                done += count
-        copied(done, total)
+            yield descriptor
+            os.fsync(descriptor)
+            with contextlib.suppress(FileExistsError):
+                os.link(partial, self.path(name))  # never over a file that somebody may use by now
+        except OSError as error:
+            if blocks.is_full(error):
+                raise NoRoom(f"{self.directory} is full; free some space there") from error
+            raise VolumeError(f"{self.path(name)}: {error.strerror}") from error
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+            if partial:
+                os.unlink(partial)
+                self._sync_directory()
+
+    def _sync_directory(self) -> None:
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
-class _NoReflink(Exception):
+class _CanNotShare(Exception):
     """The file system can't share blocks between these files."""
 
 
-def _extents(descriptor: int, size: int) -> Iterator[Extent]:
-    place = 0
-    while place < size:
-        try:
-            data = os.lseek(descriptor, place, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole from here
-                return
-            yield Extent(place, size - place)
-            return
-        hole = min(os.lseek(descriptor, data, os.SEEK_HOLE), size)
-        if hole > data:
-            yield Extent(data, hole - data)
-        place = hole
-
-
-def _reflinked(original: int, descriptor: int) -> bool:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
     try:
-        fcntl.ioctl(descriptor, _FICLONE, original)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in _CANNOT:
-            return False
-        raise
-    return True
-
-
-def _copy_range(original: int, descriptor: int, offset: int, length: int) -> None:
-    while length:
-        try:
-            count = os.copy_file_range(original, descriptor, length, offset, offset)
-        except OSError as error:
-            if error.errno not in _CANNOT:
-                raise
-            count = os.pwrite(descriptor, os.pread(original, length, offset), offset)
-        if not count:
-            raise VolumeError("the file became shorter while it was copied")
-        offset, length = offset + count, length - count
-
-
-def _punch_hole(descriptor: int, offset: int, length: int) -> None:
-    done = _libc.fallocate(
-        descriptor, _PUNCH_HOLE, ctypes.c_longlong(offset), ctypes.c_longlong(length)
-    )
-    if done:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise VolumeError(f"{path}: {error.strerror}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,195 @@
+"""What everything that is done to our own volumes stands on: rows, back ends, tasks for a worker.
+
+Whoever changes a row reads it by `held` or `held_snapshot`, which lock it, and changes it in the
+same transaction: so two that want the same volume take turns.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from emberkeep.db import volumes as table
+from emberkeep.db.database import Database, Transaction
+from emberkeep.db.volumes import SnapshotRow, VolumeRow
+from emberkeep.volumes.drivers.files import FilesDriver
+from emberkeep.volumes.errors import (
+    SnapshotNotFound,
+    TypeNotFound,
+    UnknownZone,
+    VolumeError,
+    VolumeNotFound,
+)
+from emberkeep.volumes.quota import VolumeQuotas
+
+GIB = 1 << 30
+DEFAULT_TYPE = "__DEFAULT__"
+DEFAULT_TYPE_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "emberkeep volume type"))
+
+
+class Enqueue(Protocol):
+    """Adds a job for a worker that reaches `needs_backend`, in the caller's transaction."""
+
+    def __call__(
+        self,
+        tx: Transaction,
+        *,
+        kind: str,
+        subject: str,
+        project_id: str,
+        user_id: str,
+        needs_backend: str,
+        arguments: Mapping[str, Any],
+    ) -> object: ...
+
+
+class Kept:
+    """The volumes that we keep."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        enqueue: Enqueue,
+        drivers: Mapping[str, FilesDriver],
+        zones: Mapping[str, str],
+        default_zone: str | None,
+        quotas: VolumeQuotas,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`drivers`: by back end, those that this process reaches; `zones`: their back ends.
+
+        `wake` tells workers nearby, after a commit, that there is a task.
+        """
+        self._database = database
+        self._enqueue = enqueue
+        self._drivers = drivers
+        self._zones = zones
+        self._default_zone = default_zone
+        self._quotas = quotas
+        self._wake = wake
+
+    def driver(self, backend: str) -> FilesDriver:
+        """The driver of a back end.  Raises `VolumeError` if this process does not reach it."""
+        try:
+            return self._drivers[backend]
+        except KeyError:
+            raise VolumeError(f"the volumes of {backend} are not within reach here") from None
+
+    def path_of(self, row: VolumeRow) -> Path:
+        """The file or device that holds the volume's bytes."""
+        return Path(row.path) if row.path else self.driver(row.backend).path(row.id)
+
+    def snapshot_path(self, snapshot_id: str, backend: str) -> Path:
+        """The file that holds the snapshot's bytes."""
+        return self.driver(backend).path(snapshot_name(snapshot_id))
+
+    def check_type(self, asked: str | None) -> str:
+        """The name of the volume type.  Raises `TypeNotFound`."""
+        if asked in (None, DEFAULT_TYPE, DEFAULT_TYPE_ID):
+            return DEFAULT_TYPE
+        try:
+            uuid.UUID(asked)
+        except ValueError:
+            raise TypeNotFound(f"Volume type with name {asked} could not be found.") from None
+        raise TypeNotFound(f"Volume type {asked} could not be found.")
+
+    def _check_zone(self, zone: str | None) -> str:
+        """The zone, or the default one.  Raises `UnknownZone` if there are no volumes in it."""
+        found = zone or self._default_zone or ""
+        if found not in self._zones:
+            raise UnknownZone(found)
+        return found
+
+    def _row(self, tx: Transaction, volume_id: str, project_id: str | None = None) -> VolumeRow:
+        row = table.get(tx, volume_id, project_id=project_id)
+        if row is None:
+            raise VolumeNotFound(volume_id)
+        return row
+
+    def _held(self, tx: Transaction, volume_id: str, project_id: str | None = None) -> VolumeRow:
+        row = table.held(tx, volume_id, project_id=project_id)
+        if row is None:
+            raise VolumeNotFound(volume_id)
+        return row
+
+    def _snapshot_row(
+        self, tx: Transaction, snapshot_id: str, project_id: str | None = None
+    ) -> SnapshotRow:
+        row = table.get_snapshot(tx, snapshot_id, project_id=project_id)
+        if row is None:
+            raise SnapshotNotFound(snapshot_id)
+        return row
+
+    def _held_snapshot(
+        self, tx: Transaction, snapshot_id: str, project_id: str | None = None
+    ) -> SnapshotRow:
+        row = table.held_snapshot(tx, snapshot_id, project_id=project_id)
+        if row is None:
+            raise SnapshotNotFound(snapshot_id)
+        return row
+
+    def _new_row(
+        self,
+        tx: Transaction,
+        *,
+        project_id: str,
+        user_id: str,
+        size: int,
+        zone: str,
+        status: str,
+        name: str | None,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        image_metadata: Mapping[str, str] | None = None,
+        bootable: bool = False,
+        volume_type: str = DEFAULT_TYPE,
+        volume_id: str | None = None,
+        path: str | None = None,
+        snapshot_id: str | None = None,
+        source_volid: str | None = None,
+    ) -> VolumeRow:
+        row = VolumeRow(
+            id=volume_id or str(uuid.uuid4()),
+            project_id=project_id,
+            user_id=user_id,
+            status=status,
+            previous_status=None,
+            name=name,
+            description=description,
+            metadata=dict(metadata or {}),
+            image_metadata=dict(image_metadata or {}),
+            bootable=bootable,
+            size=size,
+            volume_type=volume_type,
+            availability_zone=zone,
+            backend=self._zones[zone],
+            path=path,
+            snapshot_id=snapshot_id,
+            source_volid=source_volid,
+            created_at=tx.now(),
+            updated_at=None,
+            deleted_at=None,
+            deleted=False,
+        )
+        table.insert(tx, row)
+        return row
+
+    def _task(
+        self, tx: Transaction, kind: str, subject: str, volume: VolumeRow, **arguments: Any
+    ) -> None:
+        """Have a worker do it that reaches the volume's back end; `wake` follows the commit."""
+        self._enqueue(
+            tx,
+            kind=kind,
+            subject=subject,
+            project_id=volume.project_id,
+            user_id=volume.user_id,
+            needs_backend=volume.backend,
+            arguments=arguments,
+        )
+
+
+def snapshot_name(snapshot_id: str) -> str:
+    """The name of a snapshot's file."""
+    return f"snapshot-{snapshot_id}"
