@@ -286,6 +286,19 @@ def test_the_copy_of_a_volume_in_use_needs_room(
         assert source.size == 8 * MIB
 
 
+@pytest.mark.parametrize("in_use", [False, True])
+def test_what_fails_within_the_block_is_not_taken_for_the_volumes(
+    driver: FilesDriver, tmp_path: Path, in_use: bool
+) -> None:
+    def fill_the_store() -> None:
+        with driver.point_in_time(an_image(tmp_path / "image"), "job", in_use=in_use):
+            raise OSError(28, "the store is full")
+
+    with pytest.raises(OSError, match="the store is full"):
+        fill_the_store()
+    assert in_directory(driver) == []
+
+
 def test_an_error_within_the_block_is_not_hidden_by_the_check(
     driver: FilesDriver, tmp_path: Path
 ) -> None:
@@ -303,10 +316,21 @@ def test_an_error_within_the_block_is_not_hidden_by_the_check(
 def test_what_killed_processes_left_is_swept(driver: FilesDriver) -> None:
     driver.create("v", MIB)
     driver.create("snapshot-s", MIB)
-    for left in (".v.abc.partial", "point-job"):
-        driver.path(left).write_bytes(b"left")
+    driver.path(".v.abc.partial").write_bytes(b"left")
     driver.sweep()
     assert in_directory(driver) == ["snapshot-s", "v"]
+
+
+@pytest.mark.usefixtures("alone")
+def test_what_is_being_made_is_not_swept(driver: FilesDriver, tmp_path: Path) -> None:
+    image = an_image(tmp_path / "image")
+    driver.copy(image, "v", copied=lambda _done, _total: driver.sweep())
+    with driver.point_in_time(image, "job", in_use=True) as source:
+        driver.sweep()
+        assert len(in_directory(driver)) == 2
+        assert content(source) == image.read_bytes()
+    assert in_directory(driver) == ["v"]
+    assert driver.path("v").read_bytes() == image.read_bytes()
 
 
 # Against a model.

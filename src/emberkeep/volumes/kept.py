@@ -76,6 +76,11 @@ class Kept:
         except KeyError:
             raise VolumeError(f"the volumes of {backend} are not within reach here") from None
 
+    def sweep(self) -> None:
+        """Remove what processes that were killed left half made, in all reach."""
+        for driver in self._drivers.values():
+            driver.sweep()
+
     def path_of(self, row: VolumeRow) -> Path:
         """The file or device that holds the volume's bytes."""
         return Path(row.path) if row.path else self.driver(row.backend).path(row.id)

@@ -122,6 +122,8 @@ class Worker:
                         repository=None,
                     )
             services.forget_others(tx, list(site.hosts.values()), f"{self._card.name}@")
+        if site.local is not None:
+            site.local.sweep()
         if taken := site.queue.take_back(self._card.name):
             _log.info("%d jobs that were running go on", taken)
         self.beat()

@@ -7,9 +7,9 @@ Invariants
 """
 
 import contextlib
+import fcntl
 import os
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from emberkeep.volumes.drivers.streams import FileSource, FileTarget, settled, s
 from emberkeep.volumes.errors import NoRoom, VolumeError
 
 _PARTIAL = ".partial"
-_POINT = "point-"
 _COPIES_OF_WHAT_IS_IN_USE = 3  # tries to copy it while nobody writes
 
 
@@ -101,17 +100,18 @@ class FilesDriver:
         that is `in_use` is copied.  Raises `NoRoom`, `VolumeError`, `SourceError`.  The reasons are
         in docs/decisions/0001-point-in-time-of-local-volumes.md.
         """
-        temporary = f"{_POINT}{name}-{uuid.uuid4().hex}"
-        try:
-            shared = self._share(path, temporary)
-            if in_use and not shared:
-                self._copy_between_writes(path, temporary)
-            own = shared or in_use
-            with contextlib.closing(FileSource(self.path(temporary) if own else path)) as source:
+        with contextlib.ExitStack() as made:
+            descriptor, copy = made.enter_context(self._partial(f"point-{name}"))
+            with self._translated(name):
+                own = self._share(path, descriptor)
+                if in_use and not own:
+                    self._copy_between_writes(path, descriptor)
+                    own = True
+            if not own:
+                made.close()
+            with contextlib.closing(FileSource(copy if own else path)) as source:
                 yield source
                 source.check_unchanged()
-        finally:
-            self.delete(temporary)
 
     @contextlib.contextmanager
     def target(self, path: Path, *, size: int, reads_as_zeros: bool) -> Iterator[FileTarget]:
@@ -126,26 +126,23 @@ class FilesDriver:
             target.check_in_place()
 
     def sweep(self) -> None:
-        """Remove what killed processes left.  Only while nobody else works in the directory."""
-        for path in self.directory.iterdir():
-            if path.name.endswith(_PARTIAL) or path.name.startswith(_POINT):
-                path.unlink(missing_ok=True)
+        """Remove what processes that were killed left half made."""
+        for path in self.directory.glob(f".*{_PARTIAL}"):
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                if _locked(file.fileno()):
+                    path.unlink()
 
-    def _share(self, path: Path, name: str) -> bool:
-        """Make `name` a copy that shares all blocks of `path`; False if that can't be done."""
+    def _share(self, path: Path, descriptor: int) -> bool:
+        """Share all blocks of `path`; False if that can't be done."""
         with _opened(path) as original:
-            if blocks.is_device(original):
-                return False
-            with contextlib.suppress(_CanNotShare), self._whole(name) as descriptor:
-                if not blocks.share(original, descriptor):
-                    raise _CanNotShare
-                return True
-        return False
+            return not blocks.is_device(original) and blocks.share(original, descriptor)
 
-    def _copy_between_writes(self, path: Path, name: str) -> None:
+    def _copy_between_writes(self, path: Path, descriptor: int) -> None:
         for _ in range(_COPIES_OF_WHAT_IS_IN_USE):
-            with contextlib.suppress(Changed):
-                self.copy(path, name)
+            with contextlib.suppress(Changed), _opened(path) as original:
+                os.truncate(descriptor, 0)
+                self._copy(path, original, descriptor, _unwatched)
+                os.truncate(descriptor, blocks.size_of(original))
                 return
         raise SourceError(
             f"{path} was written to each time it was copied; pause what writes to it, or keep the "
@@ -176,26 +173,45 @@ class FilesDriver:
 
         Unless there is one of that name by then, which stays.
         """
-        descriptor, partial = -1, ""
-        try:
-            # A name of its own: who lost its lease may still be writing to another.
-            descriptor, partial = tempfile.mkstemp(
-                prefix=f".{name}.", suffix=_PARTIAL, dir=self.directory
-            )
+        with self._partial(name) as (descriptor, partial), self._translated(name):
             yield descriptor
             os.fsync(descriptor)
             with contextlib.suppress(FileExistsError):
                 os.link(partial, self.path(name))  # never over a file that somebody may use by now
+            self._sync_directory()
+
+    @contextlib.contextmanager
+    def _partial(self, name: str) -> Iterator[tuple[int, Path]]:
+        """A new file for the length of the block, locked so that nobody sweeps it away.
+
+        Its name is its own: who lost its lease may still be writing to another.
+        """
+        with self._translated(name):
+            descriptor, partial = self._locked_file(name)
+        try:
+            yield descriptor, partial
+        finally:
+            partial.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def _locked_file(self, name: str) -> tuple[int, Path]:
+        while True:
+            descriptor, place = tempfile.mkstemp(
+                prefix=f".{name}.", suffix=_PARTIAL, dir=self.directory
+            )
+            if _locked(descriptor) and os.path.exists(place):
+                return descriptor, Path(place)
+            os.close(descriptor)  # it was swept before it was locked
+
+    @contextlib.contextmanager
+    def _translated(self, name: str) -> Iterator[None]:
+        """Errors of the file system, as a volume service's."""
+        try:
+            yield
         except OSError as error:
             if blocks.is_full(error):
                 raise NoRoom(f"{self.directory} is full; free some space there") from error
             raise VolumeError(f"{self.path(name)}: {error.strerror}") from error
-        finally:
-            if descriptor >= 0:
-                os.close(descriptor)
-            if partial:
-                os.unlink(partial)
-                self._sync_directory()
 
     def _sync_directory(self) -> None:
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -205,8 +221,13 @@ class FilesDriver:
             os.close(descriptor)
 
 
-class _CanNotShare(Exception):
-    """The file system can't share blocks between these files."""
+def _locked(descriptor: int) -> bool:
+    """Take the file's lock, which lasts as long as the descriptor; False if another has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
