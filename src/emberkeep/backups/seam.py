@@ -70,8 +70,8 @@ class Seam:
         """Let the workers have the job, now that all is known of it."""
         if self._volumes.joins_transactions:
             self._queue.enqueue(opening.tx, job, job_id=opening.job_id)
-        else:
-            self._queue.ready(opening.tx, opening.job_id, job)
+        elif not self._queue.ready(opening.tx, opening.job_id, job):
+            raise VolumesUnavailable("the volume service took too long to reserve the volume")
 
     def abandon(self, opening: Opening) -> None:
         """There will be no job; what else the block wrote stays."""
@@ -82,8 +82,12 @@ class Seam:
     def give_up(self, job_id: str) -> None:
         """Give back what a job that never came to be may have reserved, and forget it.
 
-        If the volume service gives no answer, the job stays, and this is tried again later.
+        One that came to be meanwhile is left alone.  If the volume service gives no answer, the
+        job stays, and this is tried again later.
         """
+        with self._database.writing() as tx:
+            if not self._queue.close(tx, job_id):
+                return
         with contextlib.suppress(VolumesUnavailable):
             self._release(job_id, Outcome.ABANDONED)
             with self._database.writing() as tx:
