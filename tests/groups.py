@@ -6,6 +6,8 @@ import time
 
 GROUPS: dict[str, list[str]] = {
     "engine": ["-n", "auto", "-m", "slow", "tests/engine"],
+    "kill": ["-n", "3", "-m", "slow", "tests/system/test_kill.py"],
+    "demo": ["-m", "slow", "tests/system/test_demo.py"],
 }
 
 
@@ -16,6 +18,7 @@ def main() -> int:
         started = time.monotonic()
         code = subprocess.run([sys.executable, "-m", "pytest", *arguments]).returncode
         seconds[name] = time.monotonic() - started
+        print(f"== group {name}: {seconds[name]:.0f} s", flush=True)
         if code:
             return code
     return 0

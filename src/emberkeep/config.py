@@ -166,11 +166,12 @@ def _configuration(
         raise ValueError(
             f"[backups] default_availability_zone: no zone {default_zone!r} is enabled"
         )
+    configured_port = options.port  # looked at, so that a wrong one is reported, in any case
     return Configuration(
         state_dir=state_dir,
         host=options.host,
         bind=options.bind_host,
-        port=options.port if port is None else port,
+        port=configured_port if port is None else port,
         public_endpoint=options.public_endpoint,
         osapi_max_limit=options.osapi_max_limit,
         database=options.database.connection or f"sqlite:///{state_dir / 'emberkeep.sqlite'}",

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from falcon import testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,16 @@ from emberkeep.api.routes import all_routes
 
 PROJECT = "8dca4f5a1c2d4e3f9a0b1c2d3e4f5a6b"
 AN_ID = "5e851e08-3d6f-46cf-8343-71edee572b0a"
+
+
+@pytest.fixture(autouse=True)
+def things(rows):
+    """A backup, a volume and a snapshot of the id that the paths and bodies name."""
+    rows.service()
+    rows.volume(id=AN_ID)
+    rows.snapshot(AN_ID, id=AN_ID)
+    rows.backup(id=AN_ID, volume_id=AN_ID)
+
 
 FUZZ = settings(
     max_examples=150,
@@ -164,3 +175,37 @@ def test_a_body_that_is_known_to_be_hard(api, path, raw):
 )
 def test_an_id_of_any_characters_is_not_found(api, path):
     assert api.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800"])
+@pytest.mark.parametrize("place", ["name", "container", "metadata"])
+def test_text_that_no_database_gives_back_is_refused(api, place, text):
+    value = {"k": text} if place == "metadata" else text
+    raw = json.dumps({"backup": {"volume_id": AN_ID, place: value}}).encode()
+    answer = api.post("/v3/backups", raw=raw)
+    assert answer.json == {"badRequest": {"code": 400, "message": "Malformed request body"}}
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "1e3"])
+def test_a_length_that_is_no_number_is_refused(api, length):
+    environ = testing.create_environ("/v3/backups", method="POST", host="localhost")
+    environ["CONTENT_LENGTH"] = length
+    answered = testing.StartResponseMock()
+    b"".join(api.client.app(environ, answered))
+    assert answered.status == "400 Bad Request"
+
+
+def test_a_bug_is_logged_and_not_shown(api, database, caplog):
+    with database.writing() as tx:
+        tx.connection.exec_driver_sql("DROP TABLE backups")
+    answer = api.get("/v3/backups")
+    assert answer.status_code == 500
+    assert answer.json == {
+        "computeFault": {
+            "code": 500,
+            "message": "The server has either erred or is incapable of performing the requested "
+            "operation.",
+        }
+    }
+    assert answer.headers["x-compute-request-id"].startswith("req-")
+    assert "no such table: backups" in caplog.text

@@ -122,7 +122,10 @@ def until(condition: Callable[[], T], what: str, *, seconds: float = PATIENCE) -
 def command(*arguments: str | Path, code: int = 0) -> str:
     """Run `emberkeep` and return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "emberkeep", *map(str, arguments)], capture_output=True, text=True
+        [sys.executable, "-m", "emberkeep", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr
@@ -165,7 +168,7 @@ def stop(service: Service) -> None:
             service.process.kill()
             service.process.wait()
     for child in family:
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(ProcessLookupError):
             os.kill(child.pid, signal.SIGKILL)
 
 

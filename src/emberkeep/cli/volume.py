@@ -140,9 +140,18 @@ def export(state_dir: Path, volume_id: str, destination: Path) -> None:
 def _progress(text: str, *, quiet: bool) -> Iterator[Copied]:
     """A bar on standard error for a copy."""
     columns = (TextColumn(text), BarColumn(), DownloadColumn(True), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, console=Console(stderr=True), disable=quiet)
+    task = bar.add_task(text, total=None)
+
+    def copied(done: int, total: int) -> None:
+        bar.start()  # only now: what is refused shows no bar
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield copied
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _shown(row: VolumeRow) -> dict[str, Any]:
