@@ -117,6 +117,21 @@ def test_what_cannot_be_imported_says_why_and_leaves_nothing(
     assert place.service.find(Query(None, limit=9))[0] == []
 
 
+def test_a_quota_that_was_used_up_during_the_copy_is_not_exceeded(
+    database: Database, tmp_path: Path
+) -> None:
+    place = LocalPlace(database, tmp_path / "volumes", VolumeQuotas(volumes=1))
+
+    def use_up(done: int, total: int) -> None:
+        if done == total:
+            place.a_volume()
+
+    with pytest.raises(VolumeQuotaExceeded):
+        bring_in(place, an_image(tmp_path / "image"), copied=use_up)
+    assert place.files("az2") == []
+    assert len(place.service.find(Query(None, limit=9))[0]) == 1
+
+
 def test_a_volume_is_exported_to_a_new_file(place: LocalPlace, tmp_path: Path) -> None:
     volume_id = place.a_volume(data=b"data")
     destination = tmp_path / "out.raw"

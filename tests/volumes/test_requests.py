@@ -214,6 +214,17 @@ def test_what_is_yet_to_be_copied_is_not_deleted(place: LocalPlace) -> None:
     assert place.files() == sorted([clone, other])
 
 
+def test_the_origin_of_a_clone_stays_until_the_clone_is_made(place: LocalPlace) -> None:
+    origin = place.a_volume(data=b"data")
+    clone = create(place, source_volid=origin)
+    with pytest.raises(InvalidVolume):
+        place.service.delete(CALLER, origin)
+    place.work()
+    place.service.delete(CALLER, origin)
+    place.work()
+    assert first_bytes(place.path(clone), 4) == b"data"
+
+
 def test_a_deletion_that_cannot_be_done_may_be_asked_for_again(
     place: LocalPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

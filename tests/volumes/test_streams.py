@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from emberkeep.engine.errors import SourceError, TargetError
 from emberkeep.engine.protocols import Extent
-from emberkeep.volumes.drivers import blocks
+from emberkeep.volumes.drivers import blocks, streams
 from emberkeep.volumes.drivers.streams import FileSource, FileTarget, settled
 
 MIB = 1 << 20
@@ -21,6 +22,36 @@ def an_image(path: Path, *, size: int = 8 * MIB, data: bytes = b"\x07" * MIB) ->
         file.seek(2 * MIB)
         file.write(data)
     return path
+
+
+@pytest.mark.parametrize(
+    ("stamp", "now", "waits"),
+    [
+        (5_000_000_000, 5_000_000_000, True),  # whole seconds: two of them may look the same
+        (5_000_000_000, 6_999_000_000, True),
+        (5_000_000_000, 7_000_000_001, False),
+        (5_000_000_007, 5_000_000_007, True),  # the clock's tick of the last write
+        (5_000_000_007, 5_004_000_007, False),
+        (5_000_000_007, 4_000_000_000, False),  # from the future: a write would bring it back
+    ],
+)
+def test_stamps_are_read_when_the_tick_of_the_last_write_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamp: int, now: int, waits: bool
+) -> None:
+    clock = [now]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock[0] += round(seconds * 1_000_000_000)
+
+    monkeypatch.setattr(streams, "stamps", lambda _descriptor: (1, stamp, stamp))
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda _clock: clock[0])
+    assert settled(0, sleep=sleep) == (1, stamp, stamp)
+    assert bool(slept) == waits
+    assert sum(slept) < 2.1
+    if waits:
+        assert clock[0] > stamp
 
 
 def test_a_file_stamped_just_now_is_waited_for_until_a_later_write_would_show(

@@ -1,8 +1,17 @@
-"""The states of a backup, and every way from one to another."""
+"""The states of a backup, and every way from one to another.
 
+Invariant
+* a status changes by `happen`, or with the row's removal, alone: it looks and writes in one
+  statement, so of two events that exclude each other one happens.
+"""
+
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from emberkeep.backups.errors import InvalidBackup
+from emberkeep.db import backups as table
+from emberkeep.db.database import Transaction
 
 
 class Status(StrEnum):
@@ -19,7 +28,8 @@ class Event(StrEnum):
     CREATED = "created"
     CREATION_FAILED = "creation failed"
     RESTORE_ACCEPTED = "restore accepted"
-    RESTORE_ENDED = "restore ended"  # well, not well, or cancelled
+    RESTORE_ENDED = "restore ended"  # well, or not well
+    RESTORE_CANCELLED = "restore cancelled"  # after somebody reset the status
     DELETION_ACCEPTED = "deletion accepted"
     FORCED_DELETION_ACCEPTED = "forced deletion accepted"
     DELETION_FAILED = "deletion failed"
@@ -36,10 +46,11 @@ TRANSITIONS: dict[Event, tuple[tuple[Status, ...], Status]] = {
     Event.CREATION_FAILED: ((Status.CREATING,), Status.ERROR),
     Event.RESTORE_ACCEPTED: ((Status.AVAILABLE,), Status.RESTORING),
     Event.RESTORE_ENDED: ((Status.RESTORING,), Status.AVAILABLE),
+    Event.RESTORE_CANCELLED: ((Status.RESTORING, Status.ERROR), Status.AVAILABLE),
     Event.DELETION_ACCEPTED: ((Status.AVAILABLE, Status.ERROR), Status.DELETING),
     Event.FORCED_DELETION_ACCEPTED: (_ANY, Status.DELETING),
     Event.DELETION_FAILED: ((Status.DELETING,), Status.ERROR_DELETING),
-    Event.DELETED: ((Status.DELETING,), Status.DELETED),
+    Event.DELETED: (_ANY, Status.DELETED),  # its bytes are gone, whatever was said meanwhile
     Event.RESET_TO_AVAILABLE: (_ANY, Status.AVAILABLE),
     Event.RESET_TO_ERROR: (_ANY, Status.ERROR),
 }
@@ -61,6 +72,17 @@ def check(event: Event, status: str) -> None:
         raise InvalidBackup(_REFUSALS[event])
 
 
-def after(event: Event) -> Status:
-    """The status that follows."""
-    return TRANSITIONS[event][1]
+def happen(
+    tx: Transaction,
+    backup_id: str,
+    event: Event,
+    *,
+    only_if: Mapping[str, Any] | None = None,
+    **columns: Any,
+) -> bool:
+    """Let the event happen, and set `columns` with it, if the status allows it and the row's
+    values are those of `only_if`; return whether it happened."""
+    before, after = TRANSITIONS[event]
+    return table.change(
+        tx, backup_id, when=before, only_if=only_if or {}, status=after.value, **columns
+    )

@@ -2,10 +2,17 @@
 
 Every root tells in its description what was backed up; that becomes a row again.  A root that can't
 be read is reported, and stops nothing else.
+
+Invariants
+* what the database knows is not changed: a root whose session it has is left alone, and so is a
+  row that has data;
+* every root that can be read has a row in the end.  Two roots may be of one backup, when an attempt
+  died between its root and its commit: the second one that is found gets an id of its own.
 """
 
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +24,7 @@ from emberkeep.db.database import Database, Transaction
 from emberkeep.db.sessions import Domain
 from emberkeep.engine.errors import EngineError
 from emberkeep.engine.repository import DomainId, Repository, Root, RootId
+from emberkeep.stores.errors import StoreError
 
 
 @dataclass(slots=True)
@@ -66,7 +74,7 @@ def _register(
         kept = found.description["backup"]
         owner = Domain(domain, repository.id, kept["project_id"], kept["container"])
         row = _row(found, kept, repository, zone)
-    except (EngineError, KeyError, TypeError, ValueError) as error:
+    except (EngineError, StoreError, KeyError, TypeError, ValueError) as error:
         rebuilt.unreadable.append(f"root {root}: {error}")
         return
     with database.writing() as tx:
@@ -75,19 +83,25 @@ def _register(
             return
         sessions.register_domain(tx, owner)
         sessions.register(tx, session=root, repository=repository.id, domain_id=domain)
-        _insert(tx, row)
-    rebuilt.registered.append(row.id)
+        rebuilt.registered.append(_insert(tx, row))
 
 
-def _insert(tx: Transaction, row: Backup) -> None:
+def _insert(tx: Transaction, row: Backup) -> str:
+    """Add the row, under its own id if that is free; returns the id."""
+    row = replace(row, num_dependent_backups=table.finished_children(tx, row.id))
     known = table.get(tx, row.id, deleted=True)
     if known is None:
         table.insert(tx, row)
-    else:  # an attempt that the database remembers and that the store has finished
+    elif known.deleted or (known.root is None and known.status == "error"):
+        # Of a database that is older than the store: it has seen the backup begin, or go.
         values = {name: getattr(row, name) for name in table.COLUMNS - {"id"}}
         table.revive(tx, row.id, **values)
+    else:
+        row = replace(row, id=str(uuid.uuid4()), num_dependent_backups=0)
+        table.insert(tx, row)
     if row.parent_id is not None:
         table.count_child(tx, row.parent_id, 1)
+    return row.id
 
 
 def _row(found: Root, kept: dict[str, Any], repository: Repository, zone: str) -> Backup:

@@ -128,7 +128,7 @@ def columns(content: Mapping[str, Any]) -> dict[str, Any]:
             value = _metadata(value)
         elif key in ("size", "object_count", "num_dependent_backups"):
             value = _count(value or 0)
-        elif value is not None and (not isinstance(value, str) or len(value) > 255):
+        elif value is not None and not _is_text(value):
             raise ValueError(f"{key} is no text of at most 255 letters")
         found[key] = value
     if not found.get("volume_id"):
@@ -148,9 +148,18 @@ def _moment(value: object) -> datetime | None:
 def _metadata(value: object) -> dict[str, str]:
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise ValueError("metadata is no object of texts")
+    if not isinstance(value, dict) or not all(map(_is_text, (*value, *value.values()))):
+        raise ValueError("metadata is no object of texts of at most 255 letters")
     return value
+
+
+def _is_text(value: object) -> bool:
+    """Whether it fits into a column: half of a surrogate pair fits nowhere."""
+    return (
+        isinstance(value, str)
+        and len(value) <= 255
+        and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    )
 
 
 def _count(value: object) -> int:

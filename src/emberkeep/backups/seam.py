@@ -42,6 +42,15 @@ class Seam:
         self._volumes = volumes
 
     @contextlib.contextmanager
+    def looking(self) -> Iterator[Transaction | None]:
+        """What a look at volumes is given: a transaction, if the service joins ours."""
+        if self._volumes.joins_transactions:
+            with self._database.reading() as tx:
+                yield tx
+        else:
+            yield None
+
+    @contextlib.contextmanager
     def opening(
         self, job: NewJob, job_id: str, take: Callable[[Transaction | None], Reservation]
     ) -> Iterator[Opening]:
@@ -70,8 +79,8 @@ class Seam:
         """Let the workers have the job, now that all is known of it."""
         if self._volumes.joins_transactions:
             self._queue.enqueue(opening.tx, job, job_id=opening.job_id)
-        else:
-            self._queue.ready(opening.tx, opening.job_id, job)
+        elif not self._queue.ready(opening.tx, opening.job_id, job):
+            raise VolumesUnavailable("the volume service took too long to reserve the volume")
 
     def abandon(self, opening: Opening) -> None:
         """There will be no job; what else the block wrote stays."""
@@ -82,8 +91,12 @@ class Seam:
     def give_up(self, job_id: str) -> None:
         """Give back what a job that never came to be may have reserved, and forget it.
 
-        If the volume service gives no answer, the job stays, and this is tried again later.
+        One that came to be meanwhile is left alone.  If the volume service gives no answer, the
+        job stays, and this is tried again later.
         """
+        with self._database.writing() as tx:
+            if not self._queue.close(tx, job_id):
+                return
         with contextlib.suppress(VolumesUnavailable):
             self._release(job_id, Outcome.ABANDONED)
             with self._database.writing() as tx:
@@ -94,28 +107,31 @@ class Seam:
         job: Job,
         write: Callable[[Transaction], tuple[Outcome, Attributes | None]],
         *,
-        done: int = 0,
-        stored: int = 0,
+        done: int | None = None,
+        stored: int | None = None,
         error: str | None = None,
     ) -> None:
         """End a job: `write` its result, give the volume back by what it returns.
 
+        What was written and announced once, by whatever attempt, is not written again.
         Raises `LeaseLost`, and what `write` raises; then nothing was written.
         """
         with self._database.writing() as tx:
-            self._queue.hold(tx, job)
-            outcome, restored = write(tx)
-            if self._volumes.joins_transactions:
-                self._volumes.release(job.id, outcome, restored=restored, tx=tx)
-                self._end(tx, job, done, stored, error)
-                return
-            announced = {
-                "outcome": outcome,
-                "restored": restored and asdict(restored),
-                "progress": [done, stored],
-                "error": error,
-            }
-            self._queue.checkpoint(tx, job, {**job.checkpoint, _RELEASING: announced})
+            held = self._queue.hold(tx, job)
+            announced = held.checkpoint.get(_RELEASING)
+            if announced is None:
+                outcome, restored = write(tx)
+                if self._volumes.joins_transactions:
+                    self._volumes.release(job.id, outcome, restored=restored, tx=tx)
+                    self._end(tx, job, done, stored, error)
+                    return
+                announced = {
+                    "outcome": outcome,
+                    "restored": restored and asdict(restored),
+                    "progress": [done, stored],
+                    "error": error,
+                }
+                self._queue.checkpoint(tx, job, {**held.checkpoint, _RELEASING: announced})
         self._finish_release(job, announced)
 
     def resume(self, job: Job) -> bool:
@@ -150,7 +166,9 @@ class Seam:
         else:
             self._volumes.release(job_id, outcome, restored=restored, tx=None)
 
-    def _end(self, tx: Transaction, job: Job, done: int, stored: int, error: str | None) -> None:
+    def _end(
+        self, tx: Transaction, job: Job, done: int | None, stored: int | None, error: str | None
+    ) -> None:
         if error is None:
             self._queue.finish(tx, job, done=done, stored=stored)
         else:

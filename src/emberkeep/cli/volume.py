@@ -13,13 +13,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from emberkeep import config
+from emberkeep.caller import Caller
 from emberkeep.cli import options
-from emberkeep.cli.errors import Commands, Failure
+from emberkeep.cli.errors import Commands
 from emberkeep.cli.state import open_state
 from emberkeep.db.paging import Query
 from emberkeep.db.volumes import VolumeRow
 from emberkeep.volumes.drivers.blocks import Copied
-from emberkeep.volumes.drivers.files import FilesDriver
+from emberkeep.volumes.local import VolumeRequest
 
 _PAGE = 1000
 
@@ -113,6 +114,50 @@ def list_volumes(state_dir: Path, as_json: bool) -> None:
 
 @volume.command()
 @options.state_dir
+@options.as_json
+@click.argument("volume_id")
+def show(state_dir: Path, as_json: bool, volume_id: str) -> None:
+    """Show what is known of a volume."""
+    with open_state(state_dir) as parts:
+        shown = _shown(parts.volumes.show(volume_id))
+    if as_json:
+        click.echo(json.dumps(shown))
+        return
+    table = Table("field", "value")
+    for name, value in shown.items():
+        table.add_row(name, "" if value is None else str(value))
+    Console().print(table)
+
+
+@volume.command()
+@options.state_dir
+@click.option("--name", help="The volume's name.")
+@click.option("--availability-zone", "zone", required=True, help="Where the volume will be.")
+@click.option("--size", "size_gib", required=True, type=click.IntRange(min=1), help="GiB.")
+@click.option("--project", default=config.EMBEDDED_PROJECT, help="Whose it will be.")
+@click.option("--user", default=config.EMBEDDED_USER, help="Whose it will be.")
+def create(
+    state_dir: Path, name: str | None, zone: str, size_gib: int, project: str, user: str
+) -> None:
+    """Make an empty volume, as soon as the service runs."""
+    asked = VolumeRequest(size_gib=size_gib, name=name, availability_zone=zone)
+    with open_state(state_dir) as parts:
+        click.echo(parts.volumes.create(_operator(project, user), asked).id)
+
+
+@volume.command()
+@options.state_dir
+@click.option("--cascade", is_flag=True, help="Delete its snapshots, too.")
+@click.argument("volume_id")
+def delete(state_dir: Path, cascade: bool, volume_id: str) -> None:
+    """Delete a volume, as soon as the service runs.  Its backups stay."""
+    with open_state(state_dir) as parts:
+        caller = _operator(config.EMBEDDED_PROJECT, config.EMBEDDED_USER)
+        parts.volumes.delete(caller, volume_id, cascade=cascade)
+
+
+@volume.command()
+@options.state_dir
 @click.argument("volume_id")
 def path(state_dir: Path, volume_id: str) -> None:
     """Print the file that holds the volume's bytes."""
@@ -126,14 +171,8 @@ def path(state_dir: Path, volume_id: str) -> None:
 @click.argument("destination", type=click.Path(path_type=Path))
 def export(state_dir: Path, volume_id: str, destination: Path) -> None:
     """Copy the volume's bytes to the file DESTINATION, which must not exist."""
-    with open_state(state_dir) as parts:
-        source = parts.volumes.path_of(parts.volumes.show(volume_id))
-    if destination.exists():
-        raise Failure(f"{destination} exists; name another file")
-    if not destination.parent.is_dir():
-        raise Failure(f"{destination.parent} is no directory")
-    with _progress("copying", quiet=False) as copied:
-        FilesDriver(destination.parent).copy(source, destination.name, copied=copied)
+    with open_state(state_dir) as parts, _progress("copying", quiet=False) as copied:
+        parts.volumes.export_file(volume_id, destination, copied=copied)
 
 
 @contextmanager
@@ -152,6 +191,11 @@ def _progress(text: str, *, quiet: bool) -> Iterator[Copied]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+def _operator(project: str, user: str) -> Caller:
+    """Who has the state directory may do everything."""
+    return Caller(user, project, is_admin=True, request_id="", authorize=lambda *_rule: None)
 
 
 def _shown(row: VolumeRow) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Statements about backups.  The rules are in `emberkeep.backups`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -134,12 +134,19 @@ def newest_available(
 
 
 def change(
-    tx: Transaction, backup_id: str, *, when: Collection[str] | None = None, **values: Any
+    tx: Transaction,
+    backup_id: str,
+    *,
+    when: Collection[str] | None = None,
+    only_if: Mapping[str, Any] | None = None,
+    **values: Any,
 ) -> bool:
-    """Update the backup if its status is one of `when`; return whether it was."""
+    """Update the backup if its status is one of `when` and the columns of `only_if` have these
+    values; return whether that was so."""
     mine = [backups.c.id == backup_id, sa.not_(backups.c.deleted)]
     if when is not None:
         mine.append(backups.c.status.in_(when))
+    mine += [backups.c[name] == value for name, value in (only_if or {}).items()]
     if (reason := values.get("fail_reason")) is not None:
         values["fail_reason"] = reason[:FAIL_REASON_LENGTH]
     values.setdefault("updated_at", tx.now())
@@ -152,11 +159,12 @@ def revive(tx: Transaction, backup_id: str, **values: Any) -> None:
     tx.changed(sa.update(backups).where(backups.c.id == backup_id).values(values))
 
 
-def remove(tx: Transaction, backup_id: str) -> None:
-    """Mark the row as deleted."""
+def remove(tx: Transaction, backup_id: str) -> bool:
+    """Mark the row as deleted; return whether it was not before."""
     now = tx.now()
     values = {"status": "deleted", "deleted": True, "deleted_at": now, "updated_at": now}
-    tx.changed(sa.update(backups).where(backups.c.id == backup_id).values(values))
+    mine = (backups.c.id == backup_id, sa.not_(backups.c.deleted))
+    return tx.changed(sa.update(backups).where(*mine).values(values)) == 1
 
 
 def count_child(tx: Transaction, parent_id: str, added: int) -> None:
@@ -176,6 +184,14 @@ def has_children(tx: Transaction, parent_id: str) -> bool:
         backups.c.parent_id == parent_id, sa.not_(backups.c.deleted)
     )
     return tx.row(found.limit(1)) is not None
+
+
+def finished_children(tx: Transaction, parent_id: str) -> int:
+    """How many backups that have data name this one as their parent."""
+    found = sa.select(sa.func.count()).where(
+        backups.c.parent_id == parent_id, backups.c.root.is_not(None), sa.not_(backups.c.deleted)
+    )
+    return int(tx.connection.scalar(found) or 0)
 
 
 def users_of_root(tx: Transaction, root: str) -> int:

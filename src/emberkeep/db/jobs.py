@@ -174,10 +174,16 @@ def cancelled(tx: Transaction, job_ids: Collection[str]) -> frozenset[str]:
 
 
 def make_ready(tx: Transaction, job_id: str, values: Mapping[str, Any]) -> bool:
-    """Queue a job that was reserving, with `values`; return whether it was."""
-    mine = (jobs.c.id == job_id, jobs.c.state == RESERVING)
+    """Queue a job that was reserving and is not cancelled, with `values`; return whether it was."""
+    mine = (jobs.c.id == job_id, jobs.c.state == RESERVING, sa.not_(jobs.c.cancelled))
     changes = {**values, "state": QUEUED, "updated_at": tx.now()}
     return tx.changed(sa.update(jobs).where(*mine).values(changes)) == 1
+
+
+def cancel_reserving(tx: Transaction, job_id: str) -> bool:
+    """Flag a job that is reserving; return whether it is."""
+    mine = (jobs.c.id == job_id, jobs.c.state == RESERVING)
+    return tx.changed(sa.update(jobs).where(*mine).values(cancelled=True)) == 1
 
 
 def delete_reserving(tx: Transaction, job_id: str) -> None:

@@ -44,6 +44,11 @@ def domains_of(tx: Transaction, repository: str) -> list[Domain]:
     return [Domain(**row) for row in tx.rows(found)]
 
 
+def held_domain(tx: Transaction, domain_id: str) -> None:
+    """Let nobody else who calls this for the domain go on until the transaction ends."""
+    tx.rows(sa.select(domains.c.id).where(domains.c.id == domain_id).with_for_update())
+
+
 def add_domain(tx: Transaction, new: Domain) -> Domain:
     """Register a new domain; of two for one label the first one counts, and is returned."""
     assert new.container is not None
@@ -104,14 +109,20 @@ def register(tx: Transaction, *, session: str, repository: str, domain_id: str) 
     tx.changed(sa.insert(sessions).values(values))
 
 
-def abort(tx: Transaction, job_id: str) -> None:
-    """What the job's attempts began is given up; collection removes it."""
+def abort(tx: Transaction, job_id: str) -> int:
+    """What the job's attempts began is given up, for a collection to remove; return how many."""
     mine = (sessions.c.job_id == job_id, sessions.c.state == ACTIVE)
-    tx.changed(sa.update(sessions).where(*mine).values(state=ABORTED))
+    return tx.changed(sa.update(sessions).where(*mine).values(state=ABORTED))
 
 
 def state(tx: Transaction, session: str) -> str | None:
     return tx.connection.scalar(sa.select(sessions.c.state).where(sessions.c.id == session))
+
+
+def held_state(tx: Transaction, session: str) -> str | None:
+    """The session's state, which nobody else changes until the transaction ends."""
+    found = sa.select(sessions.c.state).where(sessions.c.id == session)
+    return tx.connection.scalar(found.with_for_update())
 
 
 def move(tx: Transaction, session: str, *, before: str, after: str) -> bool:

@@ -120,9 +120,13 @@ class Queue:
     def ready(self, tx: Transaction, job_id: str, job: NewJob | None = None) -> bool:
         """Let a `reserving` job run; `job` says it anew if its reservation taught us more.
 
-        False, and nothing is changed, if it is not there any more (`forsaken`, dropped).
+        False, and nothing is changed, if it was closed meanwhile.
         """
         return table.make_ready(tx, job_id, {} if job is None else _columns(job))
+
+    def close(self, tx: Transaction, job_id: str) -> bool:
+        """Let a `reserving` job never be ready; False if it is none any more."""
+        return table.cancel_reserving(tx, job_id)
 
     def drop(self, tx: Transaction, job_id: str) -> None:
         """Forget a `reserving` job."""

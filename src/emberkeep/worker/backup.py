@@ -4,7 +4,7 @@ import contextlib
 import logging
 from typing import Any
 
-from emberkeep.backups import lifecycle
+from emberkeep.backups import collection, lifecycle
 from emberkeep.backups.lifecycle import Event
 from emberkeep.backups.records import SERVICE, Place
 from emberkeep.db import backups as table
@@ -33,6 +33,7 @@ def run(site: Site, run: Run) -> None:
     reservation = site.volumes.reservation(job.id, tx=None)
     if reservation is None:
         raise GaveUp("Create backup aborted: the volume is not reserved for it any more.")
+    base = _base(site, repository, backup, domain)
     written = None
     try:
         with site.volumes.open_source(reservation) as source:
@@ -41,7 +42,7 @@ def run(site: Site, run: Run) -> None:
                 domain=DomainId(domain.id),
                 session=session,
                 description=describe(backup, reservation),
-                base=_base(site, repository, backup, domain),
+                base=base,
                 settings=site.settings,
                 progress=run.report,
                 checkpoint=run.checkpoint,
@@ -49,6 +50,11 @@ def run(site: Site, run: Run) -> None:
         for damage in written.damaged:
             _log.warning("backup %s stored anew what its base has lost: %s", backup.id, damage)
         _commit(site, job, repository, backup, domain, reservation, written)
+    except DamagedObject as error:
+        if base is not None and _is_gone(site, base):
+            _log.info("backup %s begins again without its base, just deleted", backup.id)
+            raise HandBack from error
+        raise
     except BaseException:
         if written is not None:
             _remove_root(site, repository, domain, written)
@@ -59,18 +65,27 @@ def fail(site: Site, job: Job, reason: str) -> None:
     """End the job: the backup is in `error`, the volume as it was."""
 
     def write(tx: Transaction) -> tuple[Outcome, None]:
-        sessions.abort(tx, job.id)
-        event = Event.CREATION_FAILED
-        table.change(
-            tx,
-            job.subject,
-            when=lifecycle.TRANSITIONS[event][0],
-            status=lifecycle.after(event),
-            fail_reason=reason,
-        )
+        if sessions.abort(tx, job.id):
+            _collect(site, tx, job)
+        lifecycle.happen(tx, job.subject, Event.CREATION_FAILED, fail_reason=reason)
         return Outcome.FAILED, None
 
     site.seam.end(job, write, error=reason)
+    site.queue.wake()
+
+
+def _collect(site: Site, tx: Transaction, job: Job) -> None:
+    """Have removed what the job's attempts stored for nothing."""
+    held = site.queue.hold(tx, job)
+    if held.domain is not None and held.needs_repository is not None:
+        collection.enqueue(
+            tx,
+            site.queue,
+            domain=held.domain,
+            repository=held.needs_repository,
+            project_id=job.project_id,
+            user_id=job.user_id,
+        )
 
 
 def cancel(site: Site, job: Job) -> None:
@@ -138,6 +153,11 @@ def _base(site: Site, repository: Repository, backup: Backup, domain: Domain) ->
     return root
 
 
+def _is_gone(site: Site, root: RootId) -> bool:
+    with site.database.reading() as tx:
+        return sessions.state(tx, root) != sessions.COMMITTED
+
+
 def describe(backup: Backup, reservation: Reservation) -> dict[str, Any]:
     """What the root keeps of the backup and of its volume; `backups.rebuild` reads it."""
     volume, attributes = reservation.volume, reservation.volume.attributes
@@ -185,12 +205,10 @@ def _commit(
     place = Place(repository.id, domain.id, written.root, written.sha256)
 
     def write(tx: Transaction) -> tuple[Outcome, Attributes | None]:
-        event = Event.CREATED
-        committed = table.change(
+        committed = lifecycle.happen(
             tx,
             backup.id,
-            when=lifecycle.TRANSITIONS[event][0],
-            status=lifecycle.after(event),
+            Event.CREATED,
             fail_reason=None,
             size=reservation.volume.size_gib,
             size_bytes=written.size,

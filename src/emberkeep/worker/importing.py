@@ -1,12 +1,14 @@
 """The job of an import: a record becomes an available backup if its data is there."""
 
-from emberkeep.backups import records
+from emberkeep.backups import lifecycle, records
+from emberkeep.backups.lifecycle import Event
 from emberkeep.backups.records import SERVICE, Place
-from emberkeep.db import backups as table
 from emberkeep.db import sessions
+from emberkeep.db.database import Transaction
 from emberkeep.db.sessions import Domain
 from emberkeep.engine.errors import DamagedObject
 from emberkeep.engine.repository import DomainId, Repository, Root, RootId
+from emberkeep.jobs.errors import JobCancelled
 from emberkeep.jobs.queue import Job
 from emberkeep.worker.site import GaveUp, Run, Site
 
@@ -32,26 +34,17 @@ def run(site: Site, run: Run) -> None:
     except (ValueError, OverflowError) as error:
         raise GaveUp(f"The record can't be imported: {error}.") from error
     root = _look(site.repositories[place.repository], place)
+    zone = zone_of(site, place.repository)
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
-        match sessions.state(tx, place.root):
-            case None:
-                sessions.register_domain(tx, _domain(place, root))
-                sessions.register(
-                    tx, session=place.root, repository=place.repository, domain_id=place.domain
-                )
-            case sessions.COMMITTED:
-                pass
-            case state:
-                raise GaveUp(f"The data of this record was deleted (its session is {state}).")
-        zone = zone_of(site, place.repository)
-        table.change(
+        _know(tx, place, root)
+        imported = lifecycle.happen(
             tx,
             job.subject,
-            when=("creating",),
+            Event.CREATED,
             **{
                 **columns,
-                "status": "available",
+                "fail_reason": None,
                 "service": SERVICE,
                 "availability_zone": zone,
                 "host": site.hosts.get(zone or ""),
@@ -62,6 +55,8 @@ def run(site: Site, run: Run) -> None:
                 "size_bytes": root.size,
             },
         )
+        if not imported:  # the row was deleted meanwhile: nothing of it is to stay
+            raise JobCancelled
         site.queue.finish(tx, job)
 
 
@@ -69,8 +64,25 @@ def fail(site: Site, job: Job, reason: str) -> None:
     """End the job: the row is in `error`, and can be deleted."""
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
-        table.change(tx, job.subject, when=("creating",), status="error", fail_reason=reason)
+        lifecycle.happen(tx, job.subject, Event.CREATION_FAILED, fail_reason=reason)
         site.queue.fail(tx, job, reason)
+
+
+def _know(tx: Transaction, place: Place, root: Root) -> None:
+    """Register the root's session if this database has none; hold it against its removal.
+
+    Raises `GaveUp` if the root was deleted, or its session never came to be a backup.
+    """
+    match sessions.held_state(tx, place.root):
+        case None:
+            sessions.register_domain(tx, _domain(place, root))
+            sessions.register(
+                tx, session=place.root, repository=place.repository, domain_id=place.domain
+            )
+        case sessions.COMMITTED:
+            pass
+        case state:
+            raise GaveUp(f"The data of this record was deleted (its session is {state}).")
 
 
 def zone_of(site: Site, repository_id: str) -> str | None:
@@ -88,8 +100,11 @@ def _look(repository: Repository, place: Place) -> Root:
 
 
 def _domain(place: Place, root: Root) -> Domain:
-    kept = root.description["backup"]
-    return Domain(place.domain, place.repository, kept["project_id"], kept["container"])
+    try:
+        kept = root.description["backup"]
+        return Domain(place.domain, place.repository, kept["project_id"], kept["container"])
+    except (KeyError, TypeError) as error:
+        raise GaveUp(f"The record's data does not tell whose it is: no {error}") from error
 
 
 def _no_service(service: str) -> str:

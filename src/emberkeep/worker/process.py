@@ -152,12 +152,11 @@ class Worker:
             services.leave(tx, self._card.name)
 
     def stop(self) -> None:
-        """Hand the long jobs back at their next segment, finish the short ones, and end."""
+        """Hand the long jobs back at their next segment, finish the short ones, and end.
+
+        May be called from a signal handler: it takes no lock that the process's threads hold.
+        """
         self._stop.set()
-        with self._lock:
-            for run in self._runs.values():
-                run.stopping = True
-        self.wake()
 
     def wake(self) -> None:
         """Let the lanes look at the queue."""
@@ -173,22 +172,27 @@ class Worker:
 
     def run_one(self, kinds: Collection[Kind] = tuple(Kind)) -> bool:
         """Claim a job and run it to its end; False if there was none."""
+        asked_at = time.monotonic()
         job = self._site.queue.claim(self._card, kinds)
         if job is None:
             return False
-        self._run(job)
+        self._run(job, asked_at)
         return True
 
     def beat(self) -> None:
         """A sign of life, and progress; learn which jobs are lost or cancelled."""
         with self._lock:
             runs = dict(self._runs)
+        asked_at = time.monotonic()
         beats = {job_id: run.beat for job_id, run in runs.items()}
         verdict = self._site.queue.beat(self._card, list(self._site.hosts.values()), beats)
-        for job_id in verdict.lost:
-            runs[job_id].lost = True
-        for job_id in verdict.cancelled:
-            runs[job_id].cancelled = True
+        for job_id, run in runs.items():
+            if job_id in verdict.lost:
+                run.lost = True
+            else:
+                run.lease_until = asked_at + self._site.queue.settings.lease
+            if job_id in verdict.cancelled:
+                run.cancelled = True
 
     def keep_house(self) -> None:
         """End what nobody will do: jobs that no live worker reaches, and reservations without."""
@@ -198,13 +202,18 @@ class Worker:
         for job in overdue:
             seized = site.queue.seize(job, self._card)
             if seized is not None:
-                self._end(seized, _nobody(seized))
+                with suppress(LeaseLost):
+                    self._end(seized, _nobody(seized))
         for job in forsaken:
             site.seam.give_up(job.id)
 
-    def _run(self, job: Job) -> None:
-        run = Run(job, cancelled=job.cancelled, stopping=self._stop.is_set())
+    def _run(self, job: Job, asked_at: float) -> None:
+        lease_until = asked_at + self._site.queue.settings.lease
+        run = Run(job, self._stop, lease_until, cancelled=job.cancelled)
         with self._lock:
+            earlier = self._runs.get(job.id)
+            if earlier is not None:  # it slept so long that we got its job again
+                earlier.lost = True
             self._runs[job.id] = run
         try:
             self._attempt(run)
@@ -212,7 +221,8 @@ class Worker:
             _log.warning("%s", error)
         finally:
             with self._lock:
-                del self._runs[job.id]
+                if self._runs[job.id] is run:
+                    del self._runs[job.id]
 
     def _attempt(self, run: Run) -> None:
         site, job = self._site, run.job
@@ -223,16 +233,12 @@ class Worker:
             if job.cancelled and work.cancel is not None:
                 raise JobCancelled
             if site.queue.overspent(job):
-                raise GaveUp(
-                    f"Given up after {site.queue.settings.max_attempts} attempts"
-                    f" ({job.error or 'the worker died in each'}); look at the worker's log."
-                )
+                raise GaveUp(self._given_up(job.error or "its worker died."))
             work.run(site, run)
         except LeaseLost:
             raise
         except HandBack as back:
             with site.database.writing() as tx:
-                site.queue.hold(tx, job)
                 site.queue.hand_back(tx, job, delay=back.delay)
         except JobCancelled:
             if work.cancel is not None:
@@ -242,7 +248,7 @@ class Worker:
         except GaveUp as error:
             self._end(job, str(error))
         except StoreFull as error:
-            self._end(job, f"The backup store is full: {error}")
+            self._end(job, f"The backup store is full; free some space, then try again. {error}")
         except (VolumesUnavailable, StoreError, OSError) as error:
             self._again(job, f"{error}")
         except (EngineError, VolumeError) as error:
@@ -255,16 +261,24 @@ class Worker:
         """Let there be another attempt later, if there may be."""
         site = self._site
         if site.queue.exhausted(job):
-            self._end(job, reason)
+            self._end(job, self._given_up(reason))
             return
         _log.warning("job %s (%s), attempt %d: %s", job.id, job.kind, job.attempt, reason)
         with site.database.writing() as tx:
-            site.queue.hold(tx, job)
             site.queue.retry(tx, job, reason, delay=RETRY * job.attempt)
 
+    def _given_up(self, reason: str) -> str:
+        attempts = self._site.queue.settings.max_attempts
+        return (
+            f"Given up after {attempts} attempts; see the worker's log, mend the cause, then try "
+            f"again. The last one: {reason}"
+        )
+
     def _end(self, job: Job, reason: str) -> None:
-        _log.error("job %s (%s of %s): %s", job.id, job.kind, job.subject, reason)
-        WORK[job.kind].fail(self._site, job, reason)
+        """End a job that won't be done; `reason` is what its subject shows."""
+        storable = reason.encode(errors="replace").decode()  # half a surrogate pair is not
+        _log.error("job %s (%s of %s): %s", job.id, job.kind, job.subject, storable)
+        WORK[job.kind].fail(self._site, job, storable)
 
     def _lane(self, kinds: Collection[Kind]) -> None:
         while not self._stop.is_set():

@@ -24,13 +24,16 @@ def run(site: Site, run: Run) -> None:
         backup = table.get(tx, job.subject)
         if any(other.kind != Kind.DELETE for other in site.queue.unfinished(tx, job.subject)):
             raise HandBack(delay=_STILL_RUNNING)
-        if backup is None or backup.status != "deleting":
+        if backup is None:
             site.queue.finish(tx, job)
             return
-        if backup.root is None or not _is_last(tx, backup):
+        removing = _is_removing(tx, backup)
+        if backup.status != "deleting" and not removing:
+            site.queue.finish(tx, job)  # somebody wants to keep it after all
+            return
+        if backup.root is None or not (removing or _may_remove(tx, backup.root)):
             _remove_row(site, tx, job, backup)
             return
-        sessions.move(tx, backup.root, before=sessions.COMMITTED, after=sessions.REMOVING)
     repository = site.repository(backup.repository)
     repository.delete_root(DomainId(backup.domain or ""), RootId(backup.root))
     with site.database.writing() as tx:
@@ -52,24 +55,30 @@ def fail(site: Site, job: Job, reason: str) -> None:
     """End the job: the backup is in `error_deleting`, from where it can be deleted by force."""
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
-        event = Event.DELETION_FAILED
-        table.change(
-            tx,
-            job.subject,
-            when=lifecycle.TRANSITIONS[event][0],
-            status=lifecycle.after(event),
-            fail_reason=reason,
-        )
+        lifecycle.happen(tx, job.subject, Event.DELETION_FAILED, fail_reason=reason)
         site.queue.fail(tx, job, reason)
 
 
-def _is_last(tx: Transaction, backup: Backup) -> bool:
-    """Whether no other row uses the root; decided, and acted upon, in one transaction."""
-    return table.users_of_root(tx, backup.root or "") <= 1
+def _is_removing(tx: Transaction, backup: Backup) -> bool:
+    """Whether the removal of the root has begun: from there on there is no way back."""
+    return backup.root is not None and sessions.held_state(tx, backup.root) in (
+        sessions.REMOVING,
+        sessions.REMOVED,
+    )
+
+
+def _may_remove(tx: Transaction, root: str) -> bool:
+    """Begin to remove the root if no other row uses it; return whether that is so.
+
+    Imports that share the root look at its session first, which is held here.
+    """
+    return table.users_of_root(tx, root) <= 1 and sessions.move(
+        tx, root, before=sessions.COMMITTED, after=sessions.REMOVING
+    )
 
 
 def _remove_row(site: Site, tx: Transaction, job: Job, backup: Backup) -> None:
-    table.remove(tx, backup.id)
-    if backup.parent_id is not None and backup.root is not None:
+    removed = table.remove(tx, backup.id)
+    if removed and backup.parent_id is not None and backup.root is not None:
         table.count_child(tx, backup.parent_id, -1)
     site.queue.finish(tx, job)

@@ -4,6 +4,7 @@ from typing import Any
 
 from emberkeep.backups import lifecycle
 from emberkeep.backups.lifecycle import Event
+from emberkeep.backups.restoring import GENERATED_NAME
 from emberkeep.db import backups as table
 from emberkeep.db.backups import Backup
 from emberkeep.db.database import Transaction
@@ -13,8 +14,6 @@ from emberkeep.jobs.queue import Job
 from emberkeep.volumes.service import Attributes, Outcome, Purpose, Reservation
 from emberkeep.worker.site import GaveUp, Run, Site
 
-GENERATED_NAME = "restore_backup_"
-
 
 def run(site: Site, run: Run) -> None:
     """Restore.  Raises `GaveUp`, `JobCancelled`, and what engine and volumes raise."""
@@ -22,7 +21,8 @@ def run(site: Site, run: Run) -> None:
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
         backup = table.get(tx, job.subject)
-    if backup is None or backup.status != "restoring":
+    mine = {"restore_volume_id": job.arguments["volume_id"], "status": "restoring"}
+    if backup is None or any(getattr(backup, name) != value for name, value in mine.items()):
         raise JobCancelled
     if backup.root is None or backup.domain is None:
         raise GaveUp("The backup has no data to restore; delete it.")
@@ -71,7 +71,7 @@ def attributes_after(backup: Backup, reservation: Reservation, original: Attribu
         description=original.description if nameless else target.description,
         metadata=metadata,
         image_metadata=images or target.image_metadata,
-        bootable=target.bootable or bool(images) or (fresh and original.bootable),
+        bootable=target.bootable or bool(images) or (fresh and nameless and original.bootable),
     )
 
 
@@ -82,28 +82,27 @@ def _attributes(kept: dict[str, Any]) -> Attributes:
 
 def _end(site: Site, job: Job, restored: Attributes, *, done: int) -> None:
     def write(tx: Transaction) -> tuple[Outcome, Attributes | None]:
-        if not _give_back(tx, job, None):
-            return Outcome.CANCELLED, None
-        return Outcome.COMPLETED, restored
+        if _give_back(tx, job, None):
+            return Outcome.COMPLETED, restored
+        return Outcome.CANCELLED, None
 
     site.seam.end(job, write, done=done)
 
 
 def _end_without(site: Site, job: Job, outcome: Outcome, reason: str | None) -> None:
     def write(tx: Transaction) -> tuple[Outcome, None]:
-        restoring = _give_back(tx, job, reason)
-        return outcome if restoring else Outcome.CANCELLED, None
+        return (outcome if _give_back(tx, job, reason) else Outcome.CANCELLED), None
 
     site.seam.end(job, write, error=reason or "The restore was cancelled.")
 
 
 def _give_back(tx: Transaction, job: Job, reason: str | None) -> bool:
-    """Make the backup available again; False if somebody has said otherwise meanwhile."""
-    event = Event.RESTORE_ENDED
-    return table.change(
-        tx,
-        job.subject,
-        when=lifecycle.TRANSITIONS[event][0],
-        status=lifecycle.after(event),
-        fail_reason=reason,
-    )
+    """Make the backup available again; False if somebody cancelled the restore meanwhile.
+
+    Where another restore of the backup was accepted since, its status is that one's business.
+    """
+    mine = {"restore_volume_id": job.arguments["volume_id"]}
+    ended = lifecycle.happen(tx, job.subject, Event.RESTORE_ENDED, only_if=mine, fail_reason=reason)
+    if not ended:
+        lifecycle.happen(tx, job.subject, Event.RESTORE_CANCELLED, only_if=mine)
+    return ended

@@ -1,6 +1,8 @@
 """What a job finds where it runs, and how it is watched and stopped."""
 
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from emberkeep.backups.seam import Seam
@@ -59,21 +61,28 @@ class Site:
 
 @dataclass(slots=True)
 class Run:
-    """One attempt of a job.  Written by the job's thread, read by the heartbeat's."""
+    """One attempt of a job.  Written by the job's thread, read by the heartbeat's.
+
+    `lease_until`, in the seconds of `clock`: when others may believe that we died.  An attempt that
+    slept through it (a suspended machine, a database that was away) stops by itself, before the
+    queue can tell it so: a restore must not write beside the next attempt.
+    """
 
     job: Job
+    stop: threading.Event  # this process is to end
+    lease_until: float
+    clock: Callable[[], float] = time.monotonic
     lost: bool = False
     cancelled: bool = False
-    stopping: bool = False
     _progress: Progress = field(default_factory=lambda: Progress(0, 0, 0))
 
     def checkpoint(self) -> None:
         """Raise if the attempt is to end: `LeaseLost`, `JobCancelled` or `HandBack`."""
-        if self.lost:
-            raise LeaseLost(f"job {self.job.id}: another attempt has it")
+        if self.lost or self.clock() >= self.lease_until:
+            raise LeaseLost(f"job {self.job.id}: another attempt has it, or soon will")
         if self.cancelled:
             raise JobCancelled
-        if self.stopping:
+        if self.stop.is_set():
             raise HandBack
 
     def report(self, progress: Progress) -> None:
