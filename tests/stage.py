@@ -87,6 +87,7 @@ class Stage:
     settings: Settings = field(default_factory=lambda: Settings(enabled_zones=("az1", "az2")))
     remote: RemoteVolumes | None = None
     zones: Mapping[str, str] = field(default_factory=lambda: {"az1": "az1", "az2": "az2"})
+    stores: dict[str, TestStore] = field(default_factory=dict)  # those of another stage, if any
     patience: Patience = field(default_factory=Patience)
 
     def __post_init__(self) -> None:
@@ -94,7 +95,7 @@ class Stage:
         self.database: Database = a_database(self.directory, clock=self.clock)
         self.queue = Queue(self.database, self.patience)
         key = KeyFile(bytes(range(32)))
-        self.stores = {name: TestStore() for name in sorted(set(self.zones.values()))}
+        self.stores = self.stores or {name: TestStore() for name in self.zones.values()}
         made = {name: Repository.create(store, key) for name, store in self.stores.items()}
         self.repositories = {zone: made[store] for zone, store in self.zones.items()}
         self.drivers = {
