@@ -33,6 +33,8 @@ def run(site: Site, run: Run) -> None:
         columns = records.columns(content)
     except (ValueError, OverflowError) as error:
         raise GaveUp(f"The record can't be imported: {error}.") from error
+    with site.database.reading() as tx:
+        _check(sessions.state(tx, place.root))
     root = _look(site.repositories[place.repository], place)
     zone = zone_of(site, place.repository)
     with site.database.writing() as tx:
@@ -73,16 +75,19 @@ def _know(tx: Transaction, place: Place, root: Root) -> None:
 
     Raises `GaveUp` if the root was deleted, or its session never came to be a backup.
     """
-    match sessions.held_state(tx, place.root):
-        case None:
-            sessions.register_domain(tx, _domain(place, root))
-            sessions.register(
-                tx, session=place.root, repository=place.repository, domain_id=place.domain
-            )
-        case sessions.COMMITTED:
-            pass
-        case state:
-            raise GaveUp(f"The data of this record was deleted (its session is {state}).")
+    state = sessions.held_state(tx, place.root)
+    _check(state)
+    if state is None:
+        sessions.register_domain(tx, _domain(place, root))
+        sessions.register(
+            tx, session=place.root, repository=place.repository, domain_id=place.domain
+        )
+
+
+def _check(state: str | None) -> None:
+    """Raise `GaveUp` if a session in this state has, or will have, no data."""
+    if state not in (None, sessions.COMMITTED):
+        raise GaveUp(f"The data of this record was deleted (its session is {state}).")
 
 
 def zone_of(site: Site, repository_id: str) -> str | None:
