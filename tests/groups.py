@@ -10,6 +10,7 @@ import time
 GROUPS: dict[str, list[str]] = {
     "engine": ["-n", "auto", "-m", "slow", "tests/engine"],
     "kill": ["-n", "3", "-m", "slow", "tests/system/test_kill.py"],
+    "memory": ["-m", "slow", "tests/system/test_memory.py"],
     "demo": ["-m", "slow", "tests/system/test_demo.py"],
 }
 
