@@ -428,3 +428,16 @@ def test_a_domain_without_keys_is_reported(place: Place) -> None:
 def test_a_chunk_size_out_of_range_is_refused(chunk: int) -> None:
     with pytest.raises(ValueError, match="32 KiB"):
         Settings(chunk_size=chunk)
+
+
+def test_a_root_names_the_sessions_that_its_map_points_into_and_no_others(place: Place) -> None:
+    data = bytearray(pattern(300 * CHUNK))
+    first = place.back_up(bytes(data))
+    data[CHUNK] ^= 1
+    second = place.back_up(bytes(data), base=first)
+    sessions = place.repository.describe(place.domain, second.root).layout.sessions
+    assert set(sessions) == {first.root, second.root}
+    third = place.back_up(pattern(300 * CHUNK, "all other"), base=second)
+    assert place.repository.describe(place.domain, third.root).layout.sessions == (third.root,)
+    nothing = place.back_up(bytes(10), base=third)
+    assert place.repository.describe(place.domain, nothing.root).layout.sessions == ()

@@ -330,14 +330,22 @@ class MapWriter:
         self._damaged = damaged
         self._open: dict[int, tuple[int, Entries, npt.NDArray[np.uint8]]] = {}
         self._top: tuple[Any, bytes] | None = None
+        self._sessions: set[bytes] = set()
         self._compressor = zstandard.ZstdCompressor(level=3)
 
     def add_leaf(self, number: int, entries: Entries, ids: npt.NDArray[np.uint8]) -> None:
         """Add the `number`-th leaf; `ids` of shape (FANOUT, 16), zeros where the entry is."""
-        if not entries["length"].any():
+        present = entries[entries["length"] > 0]
+        if not len(present):
             return
+        self._sessions |= {bytes(row) for row in np.unique(present["session"], axis=0)}
         digest = self._identify(ids.tobytes())
         self._add(Node(1, entries, None, digest), number)
+
+    @property
+    def sessions(self) -> list[SessionId]:
+        """The sessions whose segments the map points into, so far."""
+        return sorted(SessionId(session.hex()) for session in self._sessions)
 
     def finish(self) -> Top:
         """Write what is open, and return the top."""
@@ -372,6 +380,7 @@ class MapWriter:
 
     def _place(self, height: int, index: int, row: Any, digest: bytes) -> None:
         """Enter a node into its parent; what lies wholly before it is closed first."""
+        self._sessions.add(row["session"].tobytes())
         leaf = index * FANOUT ** (height - 1)
         for lower in sorted(self._open):
             if lower not in self._open:
