@@ -88,10 +88,10 @@ class Stage:
     remote: RemoteVolumes | None = None
     zones: Mapping[str, str] = field(default_factory=lambda: {"az1": "az1", "az2": "az2"})
     stores: dict[str, TestStore] = field(default_factory=dict)  # those of another stage, if any
+    clock: Any = field(default_factory=Clock)
     patience: Patience = field(default_factory=Patience)
 
     def __post_init__(self) -> None:
-        self.clock = Clock()
         self.database: Database = a_database(self.directory, clock=self.clock)
         self.queue = Queue(self.database, self.patience)
         key = KeyFile(bytes(range(32)))
@@ -233,7 +233,8 @@ class Stage:
     def a_backup(self, volume_id: str, *, caller: Caller = CALLER, **asked: Any) -> Backup:
         """A backup, worked on until there is nothing left to do."""
         created = self.create(volume_id, caller=caller, **asked)
-        self.clock.pass_by(1)  # so that no two are of one moment
+        if isinstance(self.clock, Clock):
+            self.clock.pass_by(1)  # so that no two are of one moment
         self.one.run_until_idle()
         return self.shown(created.id)
 

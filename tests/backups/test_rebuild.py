@@ -10,6 +10,7 @@ from tests.world import a_caller
 
 from emberkeep.backups.rebuild import rebuild
 from emberkeep.db.backups import Backup
+from emberkeep.jobs.queue import Kind
 
 ADMIN = a_caller(is_admin=True)
 
@@ -92,7 +93,7 @@ def test_a_second_root_of_a_backup_gets_an_id_of_its_own(stage: Stage, other: St
         stage.one.run_until_idle()
     store.put = put  # type: ignore[method-assign]
     stage.one.register()
-    stage.one.run_until_idle()
+    stage.one.run_one((Kind.BACKUP,))  # and no collection yet
     assert stage.status(accepted.id) == "available"
     assert len(store.names("/r/")) == 2
     found = rebuild(other.database, other.repositories["az1"], "az1")

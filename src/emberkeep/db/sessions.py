@@ -109,10 +109,16 @@ def register(tx: Transaction, *, session: str, repository: str, domain_id: str) 
     tx.changed(sa.insert(sessions).values(values))
 
 
-def abort(tx: Transaction, job_id: str) -> int:
-    """What the job's attempts began is given up, for a collection to remove; return how many."""
+def abort(tx: Transaction, job_id: str) -> None:
+    """What the job's attempts began is given up; a collection removes it."""
     mine = (sessions.c.job_id == job_id, sessions.c.state == ACTIVE)
-    return tx.changed(sa.update(sessions).where(*mine).values(state=ABORTED))
+    tx.changed(sa.update(sessions).where(*mine).values(state=ABORTED))
+
+
+def has_aborted(tx: Transaction, job_id: str) -> bool:
+    """Whether any attempt of the job was given up, and may have left something."""
+    mine = (sessions.c.job_id == job_id, sessions.c.state == ABORTED)
+    return tx.row(sa.select(sessions.c.id).where(*mine).limit(1)) is not None
 
 
 def state(tx: Transaction, session: str) -> str | None:

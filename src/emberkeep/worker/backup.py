@@ -65,8 +65,8 @@ def fail(site: Site, job: Job, reason: str) -> None:
     """End the job: the backup is in `error`, the volume as it was."""
 
     def write(tx: Transaction) -> tuple[Outcome, None]:
-        if sessions.abort(tx, job.id):
-            _collect(site, tx, job)
+        sessions.abort(tx, job.id)
+        _collect(site, tx, job)
         lifecycle.happen(tx, job.subject, Event.CREATION_FAILED, fail_reason=reason)
         return Outcome.FAILED, None
 
@@ -75,9 +75,9 @@ def fail(site: Site, job: Job, reason: str) -> None:
 
 
 def _collect(site: Site, tx: Transaction, job: Job) -> None:
-    """Have removed what the job's attempts stored for nothing."""
+    """Have removed what attempts of the job stored for nothing."""
     held = site.queue.hold(tx, job)
-    if held.domain is not None and held.needs_repository is not None:
+    if held.domain and held.needs_repository and sessions.has_aborted(tx, job.id):
         collection.enqueue(
             tx,
             site.queue,
@@ -225,9 +225,11 @@ def _commit(
             raise JobCancelled
         if backup.parent_id is not None:
             table.count_child(tx, backup.parent_id, 1)
+        _collect(site, tx, job)
         return Outcome.COMPLETED, None
 
     site.seam.end(job, write, done=written.size, stored=written.stored_bytes)
+    site.queue.wake()
 
 
 def _remove_root(site: Site, repository: Repository, domain: Domain, written: Written) -> None:

@@ -221,7 +221,7 @@ class Worker:
             _log.warning("%s", error)
         finally:
             with self._lock:
-                if self._runs[job.id] is run:
+                if self._runs.get(job.id) is run:
                     del self._runs[job.id]
 
     def _attempt(self, run: Run) -> None:
