@@ -266,19 +266,28 @@ class Map:
         assert parent.digests is not None
         return parent.entries[index % FANOUT], parent.digests[index % FANOUT].tobytes()
 
-    def leaves(self) -> Iterator[tuple[int, Node]]:
+    def leaves(self, identify: Callable[[bytes], bytes]) -> Iterator[tuple[int, Node]]:
         """Yield (number, leaf) of all leaves that are not zero, ascending.
 
-        Each node's digest is compared with what its parent says.  Raises `DamagedObject`.
+        Each node's digest is compared with what its parent says, and above the leaves computed anew
+        from its children's by `identify`, the id function; whoever restores a leaf does so with its
+        chunks.  Then nobody without the domain's keys can have changed the map.
+        Raises `DamagedObject`.
         """
         if self.top.place is not None:
-            yield from self._leaves(self.top.place, self.top.height, 0, self.top.digest)
+            yield from self._leaves(self.top.place, self.top.height, 0, self.top.digest, identify)
 
     def _leaves(
-        self, place: Pointer, height: int, index: int, digest: bytes
+        self,
+        place: Pointer,
+        height: int,
+        index: int,
+        digest: bytes,
+        identify: Callable[[bytes], bytes],
     ) -> Iterator[tuple[int, Node]]:
         node = self._nodes.read(place, height)
-        if node.digest != digest:
+        computed = digest if node.digests is None else identify(node.digests.tobytes())
+        if not node.digest == digest == computed:
             raise DamagedObject(
                 f"segment {place.segment.session}/{place.segment.seq:08x}, record {place.index}: "
                 "a node that is not the one which its parent was made with"
@@ -291,7 +300,11 @@ class Map:
             below = pointer(node.entries[slot])
             assert below is not None
             yield from self._leaves(
-                below, height - 1, index * FANOUT + int(slot), node.digests[slot].tobytes()
+                below,
+                height - 1,
+                index * FANOUT + int(slot),
+                node.digests[slot].tobytes(),
+                identify,
             )
 
     def walk(self, seen: Callable[[Pointer], bool]) -> Iterator[tuple[Pointer, Node]]:

@@ -108,7 +108,7 @@ class _Restore:
         """Restore everything, window by window."""
         with ThreadPoolExecutor(self._reads, thread_name_prefix="restore") as threads:
             try:
-                leaves = self._map.leaves()
+                leaves = self._map.leaves(self._keys.identify)
                 while window := list(islice(leaves, WINDOW)):
                     self._restore_window(window, threads)
             except BaseException:
