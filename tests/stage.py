@@ -30,7 +30,8 @@ from emberkeep.jobs.queue import Settings as Patience
 from emberkeep.stores.base import Buffer
 from emberkeep.stores.errors import StoreError, StoreFull
 from emberkeep.stores.memory import MemoryStore
-from emberkeep.testing.volumes import PROJECT, RemoteVolumes
+from emberkeep.testing.remote import RemoteVolumes
+from emberkeep.testing.volumes import PROJECT
 from emberkeep.volumes.drivers.files import FilesDriver
 from emberkeep.volumes.local import LocalVolumes, VolumeRequest
 from emberkeep.volumes.quota import VolumeQuotas

@@ -10,7 +10,7 @@ from emberkeep.backups.seam import Opening, Seam
 from emberkeep.db.database import Transaction
 from emberkeep.db.services import Worker
 from emberkeep.jobs.queue import Job, Kind, NewJob, Queue
-from emberkeep.testing.volumes import RemoteVolumes
+from emberkeep.testing.remote import RemoteVolumes
 from emberkeep.volumes.errors import VolumesUnavailable, WrongStatus
 from emberkeep.volumes.service import Attributes, Outcome
 

@@ -9,7 +9,8 @@ from tests.databases import a_database
 from tests.volumes.kept import LocalPlace
 
 from emberkeep.db.database import Transaction
-from emberkeep.testing.volumes import RemoteVolumes, VolumesConformance
+from emberkeep.testing.remote import RemoteVolumes
+from emberkeep.testing.volumes import VolumesConformance
 from emberkeep.volumes.errors import VolumesUnavailable
 from emberkeep.volumes.service import Outcome, VolumeService
 

@@ -9,7 +9,7 @@ from tests.world import a_caller
 
 from emberkeep.backups.errors import InvalidVolume, QuotaExceeded
 from emberkeep.backups.service import NO_SERVICE
-from emberkeep.testing.volumes import RemoteVolumes
+from emberkeep.testing.remote import RemoteVolumes
 from emberkeep.volumes.errors import VolumesUnavailable
 from emberkeep.volumes.service import Outcome
 
