@@ -41,6 +41,9 @@ demo:  ## back up a real volume into another zone, lose the first zone, restore
 serve: setup  ## run the embedded service (STATE_DIR, PORT, ZONES)
 	$(BIN)/emberkeep serve --state-dir $(STATE_DIR) --port $(PORT) --availability-zones $(ZONES)
 
+bench: setup  ## print times, rates, sizes and memory of backups and restores
+	$(BIN)/python bench/engine.py
+
 test: setup  ## the tests that need only Python (up to 5 minutes)
 	$(BIN)/python -m pytest -n auto -m "not slow and not soak"
 
@@ -59,4 +62,4 @@ lint: setup  ## ruff, mypy --strict, import-linter
 lock:  ## write requirements/*.txt anew (needs pip-tools on Python 3.11)
 	cd requirements && for name in emberkeep dev openstackclient; do $(COMPILE) $(LOCK_OPTIONS) -o $$name.txt $$name.in; done
 
-.PHONY: help setup client demo serve test test-all soak lint lock
+.PHONY: help setup client demo serve bench test test-all soak lint lock

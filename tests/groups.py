@@ -1,4 +1,7 @@
-"""The groups of `make test-all`, each run by pytest and timed; the first that fails ends it."""
+"""The groups of `make test-all`, each run by pytest and timed; the first that fails ends it.
+
+The last line is pytest's own, so a group's seconds stand in the next one's heading.
+"""
 
 import subprocess
 import sys
@@ -7,6 +10,7 @@ import time
 GROUPS: dict[str, list[str]] = {
     "engine": ["-n", "auto", "-m", "slow", "tests/engine"],
     "kill": ["-n", "3", "-m", "slow", "tests/system/test_kill.py"],
+    "memory": ["-m", "slow", "tests/system/test_memory.py"],
     "demo": ["-m", "slow", "tests/system/test_demo.py"],
 }
 
@@ -14,11 +18,11 @@ GROUPS: dict[str, list[str]] = {
 def main() -> int:
     seconds: dict[str, float] = {}
     for name, arguments in GROUPS.items():
-        print(f"\n== group {name}", flush=True)
+        before = ", ".join(f"{done} {took:.0f} s" for done, took in seconds.items())
+        print(f"\n== group {name}{f' (after {before})' if before else ''}", flush=True)
         started = time.monotonic()
         code = subprocess.run([sys.executable, "-m", "pytest", *arguments]).returncode
         seconds[name] = time.monotonic() - started
-        print(f"== group {name}: {seconds[name]:.0f} s", flush=True)
         if code:
             return code
     return 0

@@ -130,7 +130,7 @@ class Maps:
 
 def content(found: Map) -> dict[int, dict[int, int]]:
     leaves = {}
-    for number, leaf in found.leaves():
+    for number, leaf in found.leaves(Maps.identify):
         places = {
             int(slot): blockmap.pointer(leaf.entries[slot])
             for slot in np.flatnonzero(leaf.entries["length"])
@@ -182,7 +182,7 @@ def test_what_did_not_change_is_shared_whole() -> None:
 def test_an_empty_map_has_no_node() -> None:
     maps = Maps()
     assert maps.write({}, 2, None).top == Top(2, None, bytes(16))
-    assert list(maps.write({}, 2, maps.write({3: {1: 1}}, 2, None)).leaves()) == []
+    assert list(maps.write({}, 2, maps.write({3: {1: 1}}, 2, None)).leaves(Maps.identify)) == []
 
 
 @pytest.mark.parametrize(

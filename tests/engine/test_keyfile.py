@@ -32,7 +32,10 @@ def test_a_wrapped_key_is_bound_to_its_domain_and_context(
         keys.unwrap(wrapped, domain=domain, context=context)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"key": 1}', '{"key": "xy"}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[]", '{"key": 1}', '{"key": "xy"}', '{"key": "aabb", "title": "emberkeep key"}'],
+)
 def test_what_is_no_key_file_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "key").write_text(content)
     with pytest.raises(WrongKey, match="emberkeep key import"):
@@ -85,3 +88,15 @@ def test_a_cut_text_is_noticed(cut: int) -> None:
     text = a_key_manager().export_text().rstrip()
     with pytest.raises(BadKeyText):
         KeyFile.import_text(text[: max(0, len(text) - 1 - cut)], Path("/nonexistent/key"))
+
+
+def test_a_passphrase_is_the_same_however_it_is_composed(tmp_path: Path) -> None:
+    text = a_key_manager().export_text("gr\u00f6\u00dfe")
+    KeyFile.import_text(text, tmp_path / "key", "gro\u0308\u00dfe")
+
+
+@pytest.mark.parametrize("title", ["emberkeep key, version 12", "emberkeep key", "a key"])
+def test_a_text_of_another_version_is_refused(tmp_path: Path, title: str) -> None:
+    text = a_key_manager().export_text().replace("emberkeep key, version 1", title)
+    with pytest.raises(BadKeyText, match="version known here"):
+        KeyFile.import_text(text, tmp_path / "key")

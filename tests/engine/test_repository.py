@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
+import zstandard
 
-from emberkeep.engine import layout
+from emberkeep.engine import blockmap, keys, layout, segments
 from emberkeep.engine.errors import (
     DamagedObject,
     NotARepository,
@@ -428,3 +429,50 @@ def test_a_domain_without_keys_is_reported(place: Place) -> None:
 def test_a_chunk_size_out_of_range_is_refused(chunk: int) -> None:
     with pytest.raises(ValueError, match="32 KiB"):
         Settings(chunk_size=chunk)
+
+
+def test_a_root_names_the_sessions_that_its_map_points_into_and_no_others(place: Place) -> None:
+    data = bytearray(pattern(300 * CHUNK))
+    first = place.back_up(bytes(data))
+    data[CHUNK] ^= 1
+    second = place.back_up(bytes(data), base=first)
+    sessions = place.repository.describe(place.domain, second.root).layout.sessions
+    assert set(sessions) == {first.root, second.root}
+    third = place.back_up(pattern(300 * CHUNK, "all other"), base=second)
+    assert place.repository.describe(place.domain, third.root).layout.sessions == (third.root,)
+    nothing = place.back_up(bytes(10), base=third)
+    assert place.repository.describe(place.domain, nothing.root).layout.sessions == ()
+
+
+def test_a_map_rewritten_by_who_has_no_domain_key_is_noticed(place: Place) -> None:
+    """The metadata key opens nodes, but makes no digest: a child can't be left out unseen."""
+    data = pattern(600 * CHUNK)
+    written = place.back_up(data)
+    root = place.repository.describe(place.domain, written.root)
+    top = root.layout.top
+    assert top is not None
+    metadata_key = place.repository._metadata_key
+    cipher = metadata_key.node_cipher(place.domain, top.segment.session)
+    honest = blockmap.Nodes(place.store, metadata_key, place.domain).read(top, 2)
+    entries, digests = honest.entries.copy(), honest.digests.copy()  # type: ignore[union-attr]
+    entries[0], digests[0] = blockmap.no_entries()[0], 0
+    forged = blockmap.Node(2, entries, digests, honest.digest)
+    padded = forged.encode()
+    size = top.length - segments.OVERHEAD
+    for level in range(1, 20):
+        shrunk = zstandard.ZstdCompressor(level=level).compress(padded)
+        if len(shrunk) <= size:
+            break
+    shrunk += b"\x50\x2a\x4d\x18" + (size - len(shrunk) - 8).to_bytes(4, "little")
+    record = bytes((layout.Codec.ZSTD,)) + cipher.encrypt(
+        keys.record_nonce(top.segment.seq, top.index),
+        shrunk.ljust(size, b"\0"),
+        bytes((layout.Kind.NODE, layout.Codec.ZSTD)),
+    )
+    name = layout.segment_name(place.domain, top.segment)
+    stored = bytearray(place.store.get(name))
+    stored[top.offset : top.offset + top.length] = record
+    place.store.delete(name)
+    place.store.put(name, stored)
+    with pytest.raises(DamagedObject, match="not the one which its parent was made with"):
+        place.restored(written)

@@ -266,19 +266,28 @@ class Map:
         assert parent.digests is not None
         return parent.entries[index % FANOUT], parent.digests[index % FANOUT].tobytes()
 
-    def leaves(self) -> Iterator[tuple[int, Node]]:
+    def leaves(self, identify: Callable[[bytes], bytes]) -> Iterator[tuple[int, Node]]:
         """Yield (number, leaf) of all leaves that are not zero, ascending.
 
-        Each node's digest is compared with what its parent says.  Raises `DamagedObject`.
+        Each node's digest is compared with what its parent says, and above the leaves computed anew
+        from its children's by `identify`, the id function; whoever restores a leaf does so with its
+        chunks.  Then nobody without the domain's keys can have changed the map.
+        Raises `DamagedObject`.
         """
         if self.top.place is not None:
-            yield from self._leaves(self.top.place, self.top.height, 0, self.top.digest)
+            yield from self._leaves(self.top.place, self.top.height, 0, self.top.digest, identify)
 
     def _leaves(
-        self, place: Pointer, height: int, index: int, digest: bytes
+        self,
+        place: Pointer,
+        height: int,
+        index: int,
+        digest: bytes,
+        identify: Callable[[bytes], bytes],
     ) -> Iterator[tuple[int, Node]]:
         node = self._nodes.read(place, height)
-        if node.digest != digest:
+        computed = digest if node.digests is None else identify(node.digests.tobytes())
+        if not node.digest == digest == computed:
             raise DamagedObject(
                 f"segment {place.segment.session}/{place.segment.seq:08x}, record {place.index}: "
                 "a node that is not the one which its parent was made with"
@@ -291,7 +300,11 @@ class Map:
             below = pointer(node.entries[slot])
             assert below is not None
             yield from self._leaves(
-                below, height - 1, index * FANOUT + int(slot), node.digests[slot].tobytes()
+                below,
+                height - 1,
+                index * FANOUT + int(slot),
+                node.digests[slot].tobytes(),
+                identify,
             )
 
     def walk(self, seen: Callable[[Pointer], bool]) -> Iterator[tuple[Pointer, Node]]:
@@ -330,14 +343,22 @@ class MapWriter:
         self._damaged = damaged
         self._open: dict[int, tuple[int, Entries, npt.NDArray[np.uint8]]] = {}
         self._top: tuple[Any, bytes] | None = None
+        self._sessions: set[bytes] = set()
         self._compressor = zstandard.ZstdCompressor(level=3)
 
     def add_leaf(self, number: int, entries: Entries, ids: npt.NDArray[np.uint8]) -> None:
         """Add the `number`-th leaf; `ids` of shape (FANOUT, 16), zeros where the entry is."""
-        if not entries["length"].any():
+        present = entries[entries["length"] > 0]
+        if not len(present):
             return
+        self._sessions |= {bytes(row) for row in np.unique(present["session"], axis=0)}
         digest = self._identify(ids.tobytes())
         self._add(Node(1, entries, None, digest), number)
+
+    @property
+    def sessions(self) -> list[SessionId]:
+        """The sessions whose segments the map points into, so far."""
+        return sorted(SessionId(session.hex()) for session in self._sessions)
 
     def finish(self) -> Top:
         """Write what is open, and return the top."""
@@ -372,6 +393,7 @@ class MapWriter:
 
     def _place(self, height: int, index: int, row: Any, digest: bytes) -> None:
         """Enter a node into its parent; what lies wholly before it is closed first."""
+        self._sessions.add(row["session"].tobytes())
         leaf = index * FANOUT ** (height - 1)
         for lower in sorted(self._open):
             if lower not in self._open:

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ _NONCE_SIZE = 12
 _SALT_SIZE = 16
 _CHECK_SIZE = 4
 _TITLE = "emberkeep key"
+_HEADINGS = (f"{_TITLE}, version 1", f"{_TITLE}, version 1, under a passphrase")
 _PLAIN, _UNDER_PASSPHRASE = b"\x01", b"\x02"
 # RFC 7914; 64 MiB and about a quarter of a second.
 _SCRYPT = {"n": 2**16, "r": 8, "p": 1}
@@ -52,7 +54,10 @@ class KeyFile:
         """Read a key file.  Raises `WrongKey` if there is none that can be read."""
         try:
             content = json.loads(path.read_text())
-            return cls(bytes.fromhex(content["key"]), random=random)
+            key = bytes.fromhex(content["key"])
+            if (content["title"], content["version"], len(key)) != (_TITLE, 1, _KEY_SIZE):
+                raise ValueError("of another kind")
+            return cls(key, random=random)
         except FileNotFoundError as error:
             raise WrongKey(f"{path} is not there; bring it back: emberkeep key import") from error
         except (ValueError, KeyError, TypeError) as error:
@@ -84,8 +89,7 @@ class KeyFile:
         letters = base64.b32encode(content + _check(content)).decode().rstrip("=")
         groups = [letters[i : i + 4] for i in range(0, len(letters), 4)]
         lines = [" ".join(groups[i : i + 8]) for i in range(0, len(groups), 8)]
-        protection = "" if passphrase is None else ", under a passphrase"
-        return "\n".join((f"{_TITLE}, version 1{protection}", *lines, ""))
+        return "\n".join((_HEADINGS[passphrase is not None], *lines, ""))
 
     @classmethod
     def import_text(
@@ -124,13 +128,14 @@ def _check(content: bytes) -> bytes:
 
 
 def _stretch(passphrase: str, salt: bytes) -> bytes:
-    return Scrypt(salt=salt, length=_KEY_SIZE, **_SCRYPT).derive(passphrase.encode())
+    typed = unicodedata.normalize("NFC", passphrase)  # keyboards differ in how they compose
+    return Scrypt(salt=salt, length=_KEY_SIZE, **_SCRYPT).derive(typed.encode())
 
 
 def _parse(text: str, passphrase: str | None) -> bytes:
     title, _newline, body = text.strip().partition("\n")
-    if not title.startswith(f"{_TITLE}, version 1"):
-        raise BadKeyText(f"no exported key: it does not begin with {_TITLE!r}")
+    if title.strip().lower() not in _HEADINGS:
+        raise BadKeyText(f"no exported key of a version known here: it begins with {title[:40]!r}")
     letters = "".join(body.split()).upper()
     try:
         content = base64.b32decode(letters + "=" * (-len(letters) % 8))

@@ -3,6 +3,7 @@
 Integers are little-endian, except in nonces and key derivation.
 """
 
+import re
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
@@ -19,6 +20,11 @@ HEADER_SIZE = 64
 TRAILER_SIZE = 16
 _HEADER = struct.Struct("<8sI16s16sI16x")
 _TRAILER = struct.Struct("<8sII")
+_SEGMENT_NAME = re.compile(
+    r"d/[0-9a-f]{32}/s/(?P<prefix>[0-9a-f]{2})/(?P<session>[0-9a-f]{32})/"
+    r"(?P<seq>[0-9a-f]{8})\.(?P<generation>[0-9a-f]+)"
+)
+_KEY_NAME = re.compile(r"d/(?P<domain>[0-9a-f]{32})/key/(?P<number>[0-9]+)\.(?P<wrapping>[0-9]+)")
 _SEGMENT_MAGIC = b"EMBRKSEG"
 _TRAILER_MAGIC = b"EMBRKEND"
 
@@ -62,6 +68,14 @@ def key_name(domain: DomainId, number: int, wrapping: int) -> str:
     return f"d/{domain}/key/{number}.{wrapping}"
 
 
+def parse_key_name(name: str) -> tuple[DomainId, int, int] | None:
+    """The domain, number and wrapping that a wrapped key's name tells; None for another's."""
+    found = _KEY_NAME.fullmatch(name)
+    if found is None:
+        return None
+    return DomainId(found["domain"]), int(found["number"]), int(found["wrapping"])
+
+
 def root_name(domain: DomainId, root: RootId) -> str:
     return f"d/{domain}/r/{root}"
 
@@ -73,11 +87,10 @@ def segment_name(domain: DomainId, segment: SegmentId, generation: str = "0") ->
 
 def parse_segment_name(name: str) -> tuple[SegmentId, str]:
     """The segment and its generation.  Raises `ValueError` for another object's name."""
-    _d, _domain, kind, _prefix, session, last = name.split("/")
-    seq, dot, generation = last.partition(".")
-    if kind != "s" or not dot or len(session) != 32 or len(seq) != 8:
-        raise ValueError(name)
-    return SegmentId(SessionId(session), int(seq, 16)), generation
+    found = _SEGMENT_NAME.fullmatch(name)
+    if found is None or not found["session"].startswith(found["prefix"]):
+        raise ValueError(f"{name} is no segment's name")
+    return SegmentId(SessionId(found["session"]), int(found["seq"], 16)), found["generation"]
 
 
 def segment_header(domain: DomainId, segment: SegmentId) -> bytes:

@@ -99,7 +99,8 @@ class _Restore:
         self._target = target
         self._report = report
         self._checkpoint = checkpoint
-        self._reads = max(1, min(MOST_READS, settings.memory_budget // (2 * RUN)))
+        most = min(MOST_READS, 2 * settings.threads)
+        self._reads = max(1, min(most, settings.memory_budget // (2 * RUN)))
         self._ciphers: dict[tuple[int, str], Cipher] = {}
         self._dealt_with = 0  # bytes of the volume, from its begin
 
@@ -107,7 +108,7 @@ class _Restore:
         """Restore everything, window by window."""
         with ThreadPoolExecutor(self._reads, thread_name_prefix="restore") as threads:
             try:
-                leaves = self._map.leaves()
+                leaves = self._map.leaves(self._keys.identify)
                 while window := list(islice(leaves, WINDOW)):
                     self._restore_window(window, threads)
             except BaseException:

@@ -148,8 +148,8 @@ class Repository:
 
     def domains(self) -> list[DomainId]:
         """The domains that have keys, from a listing."""
-        names = (item.name.split("/") for item in self._store.list("d/"))
-        return sorted({DomainId(parts[1]) for parts in names if parts[2] == "key"})
+        keys_found = (layout.parse_key_name(item.name) for item in self._store.list("d/"))
+        return sorted({found[0] for found in keys_found if found is not None})
 
     def new_session(self) -> SessionId:
         """An id for one attempt of one backup: drawn by the process that encrypts, never reused."""
@@ -271,8 +271,9 @@ class Repository:
     def _read_keys(self, domain: DomainId) -> DomainKeys:
         newest: dict[int, int] = {}
         for item in self._store.list(f"d/{domain}/key/"):
-            number, wrapping = map(int, item.name.rpartition("/")[2].split("."))
-            newest[number] = max(wrapping, newest.get(number, 0))
+            if found := layout.parse_key_name(item.name):
+                _domain, number, wrapping = found
+                newest[number] = max(wrapping, newest.get(number, 0))
         if not newest:
             raise DamagedObject(f"d/{domain}/key/: no keys; nothing of the domain can be read")
         data: dict[int, bytes] = {}

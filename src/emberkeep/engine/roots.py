@@ -39,7 +39,7 @@ class Layout:
     height: int
     top: Pointer | None
     base: RootId | None
-    sessions: tuple[SessionId, ...]  # whose segments the map may point into
+    sessions: tuple[SessionId, ...]  # whose segments the map points into
     counters: Mapping[str, int]
 
 

@@ -175,7 +175,6 @@ class _Packer:
         """Put the root; everything that it refers to has been acknowledged."""
         place, base = self._place, self._base
         root = RootId(place.session)
-        earlier = base.layout.sessions if base else ()
         part = Layout(
             domain=place.domain,
             root=root,
@@ -185,7 +184,7 @@ class _Packer:
             height=self._top.height,
             top=self._top.place,
             base=base.layout.root if base else None,
-            sessions=(*earlier, place.session),
+            sessions=tuple(self._map.sessions),
             counters={
                 "chunks": self._chunks,
                 "new_chunks": self._new,
