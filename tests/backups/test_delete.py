@@ -7,6 +7,8 @@ from tests.stage import CALLER, Stage
 from tests.world import a_caller
 
 from emberkeep.backups.errors import BackupNotFound, InvalidBackup
+from emberkeep.jobs.queue import Kind
+from emberkeep.volumes.drivers.files import FilesDriver
 
 ADMIN = a_caller(is_admin=True)
 ADMIN_HERE = a_caller(CALLER.project_id, is_admin=True)
@@ -85,13 +87,50 @@ def test_a_forced_deletion_stops_what_runs(stage: Stage) -> None:
     assert stage.stores["az1"].names("/s/") == []
 
 
-def test_a_deletion_waits_until_a_restore_has_stopped(stage: Stage) -> None:
+def test_two_deletions_at_once_take_one_child_from_the_parent(stage: Stage) -> None:
+    volume_id = stage.a_volume(b"x")
+    parent = stage.a_backup(volume_id)
+    child = stage.a_backup(volume_id, incremental=True)
+    other = stage.a_backup(volume_id, incremental=True)
+    stage.set_backup(other.id, parent_id=parent.id)
+    stage.set_backup(parent.id, num_dependent_backups=2)
+    for _ in range(2):
+        stage.backups.force_delete(ADMIN, child.id)
+    ran: list[bool] = []
+
+    def delete_too(name: str) -> None:
+        if "/r/" in name and not ran:
+            ran.append(True)
+            assert stage.worker("two").run_one((Kind.DELETE,))
+
+    stage.stores["az1"].before_delete = delete_too
+    stage.work()
+    assert ran
+    assert stage.shown(parent.id).num_dependent_backups == 1
+
+
+def test_a_deletion_waits_until_a_restore_has_stopped(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backup = stage.a_backup(stage.a_volume(b"x" * 1000))
     target = stage.restore(backup.id).volume_id
-    stage.backups.force_delete(ADMIN, backup.id)
+    open_target = FilesDriver.target
+    left: list[object] = []
+
+    def delete(self: FilesDriver, *given: object, **named: object) -> object:
+        stage.backups.force_delete(ADMIN, backup.id)
+        stage.worker("two").run_one((Kind.DELETE,))
+        left.append(stage.stores["az1"].names("/r/"))
+        stage.one.beat()
+        return open_target(self, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FilesDriver, "target", delete)
+    stage.one.run_one((Kind.RESTORE,))
+    assert [len(roots) for roots in left] == [1]  # type: ignore[arg-type]
     stage.work()
     assert stage.row(backup.id).deleted  # type: ignore[union-attr]
     assert stage.volume_status(target) == "error"
+    assert stage.stores["az1"].names("/r/") == []
 
 
 def test_a_store_that_is_away_leaves_a_backup_that_can_be_forced(stage: Stage) -> None:

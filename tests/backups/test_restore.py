@@ -243,7 +243,7 @@ def test_a_reset_cancels_a_restore(stage: Stage, backup: Backup, status: str) ->
 def test_a_cancelled_restore_does_not_end_the_next_one(stage: Stage, backup: Backup) -> None:
     first = stage.restore(backup.id).volume_id
     stage.backups.reset_status(ADMIN, backup.id, "available")
-    stage.clock.pass_by(1)  # so that the first job is the older one
+    stage.clock.pass_by(1)  # the older job is done first
     second = stage.restore(backup.id).volume_id
     assert stage.one.run_one()
     assert stage.volume_status(first) == "error"

@@ -216,16 +216,19 @@ def test_a_worker_that_gets_its_own_lost_job_again_runs_it_once(stage: Stage) ->
     """The process slept; its other lane claims the job that the first still believes to have."""
     backup = stage.create(stage.a_volume(DATA))
     asleep = []
+    told: list[tuple[bool, bool]] = []
 
     def sleep(name: str) -> None:
         if "/s/" in name and not asleep:
             asleep.append(name)
             stage.clock.pass_by(stage.patience.lease + 1)
-            assert stage.one.run_one()
+            (first,) = stage.one._runs.values()
+            second = stage.one.run_one()
+            told.append((second, first.lost))
 
     stage.stores["az1"].before_put = sleep
     assert stage.one.run_one()
-    assert asleep
+    assert told == [(True, True)]
     assert stage.status(backup.id) == "available"
     assert stage.jobs(Kind.BACKUP)[0].attempt == 2
     assert len(stage.stores["az1"].names("/r/")) == 1

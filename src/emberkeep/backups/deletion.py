@@ -44,8 +44,7 @@ def _delete(means: Means, tx: Transaction, caller: Caller, backup: Backup, event
     if means.settings.refuse_delete_of_parents and table.has_children(tx, backup.id):
         raise InvalidBackup("Incremental backups exist for this backup.")
     if backup.service is None:  # no worker ever began, so there is nothing in any store
-        means.queue.cancel(tx, backup.id)  # a job that waits gives the volume back
-        table.remove(tx, backup.id)
+        table.remove(tx, backup.id)  # its job, if it waits, finds no row and gives the volume back
         return
     service = placement.require_service(tx, backup.availability_zone)
     means.queue.cancel(tx, backup.id)
