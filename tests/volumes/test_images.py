@@ -10,6 +10,7 @@ from tests.volumes.kept import CALLER, LocalPlace, first_bytes
 
 from emberkeep.db.database import Database
 from emberkeep.db.paging import Query
+from emberkeep.volumes.drivers import blocks
 from emberkeep.volumes.errors import (
     UnknownZone,
     VolumeError,
@@ -88,6 +89,13 @@ def test_one_file_is_one_volume(place: LocalPlace, tmp_path: Path) -> None:
     assert ours.exists()
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that shares no blocks, so that an import is a copy that takes its time."""
+    monkeypatch.setattr(blocks, "share", lambda _original, _descriptor: False)
+
+
+@pytest.mark.usefixtures("alone")
 def test_what_cannot_be_imported_says_why_and_leaves_nothing(
     place: LocalPlace, database: Database, tmp_path: Path
 ) -> None:
@@ -117,6 +125,7 @@ def test_what_cannot_be_imported_says_why_and_leaves_nothing(
     assert place.service.find(Query(None, limit=9))[0] == []
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_quota_that_was_used_up_during_the_copy_is_not_exceeded(
     database: Database, tmp_path: Path
 ) -> None:
