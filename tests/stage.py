@@ -97,7 +97,7 @@ class Stage:
         self.queue = Queue(self.database, self.patience)
         key = KeyFile(bytes(range(32)))
         self.stores = self.stores or {name: TestStore() for name in self.zones.values()}
-        made = {name: Repository.create(store, key) for name, store in self.stores.items()}
+        made = {name: Repository.create(store, key, ledger=partial(SqlLedger, self.database)) for name, store in self.stores.items()}
         self.repositories = {zone: made[store] for zone, store in self.zones.items()}
         self.drivers = {
             f"host@{zone}": FilesDriver(self.directory / zone) for zone in ("az1", "az2")

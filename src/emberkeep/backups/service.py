@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from emberkeep.backups import (
     access,
-    collection,
     creation,
     deletion,
     listing,
+    maintenance,
     placement,
     resetting,
     restoring,
@@ -31,7 +31,7 @@ from emberkeep.caller import Caller
 from emberkeep.db import backups as table
 from emberkeep.db.backups import Backup
 from emberkeep.db.database import Database, Transaction
-from emberkeep.jobs.queue import Queue
+from emberkeep.jobs.queue import Kind, Queue
 from emberkeep.volumes.service import NewVolume, VolumeService
 
 __all__ = [
@@ -132,6 +132,12 @@ class Backups:
         with self._means.database.reading() as tx:
             return placement.zones(tx, self.settings.enabled_zones)
 
-    def collect(self, tx: Transaction) -> Sequence[str]:
+    def collect(self, tx: Transaction, *, dry_run: bool = False) -> Sequence[str]:
         """Let every domain that a service reaches be collected; returns the jobs' ids."""
-        return collection.enqueue_all(tx, self._means.queue)
+        asked = {"dry_run": True} if dry_run else {}
+        return maintenance.enqueue_all(tx, self._means.queue, arguments=asked)
+
+    def verify(self, tx: Transaction, *, depth: int, share: float) -> Sequence[str]:
+        """Let every such domain be verified (`Repository.verify`); returns the jobs' ids."""
+        asked = {"depth": depth, "share": share}
+        return maintenance.enqueue_all(tx, self._means.queue, kind=Kind.VERIFY, arguments=asked)

@@ -15,7 +15,7 @@ def run(configuration: Configuration, *, woken: int) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     drivers = assembly.drivers(configuration)
     parts = assembly.assemble(configuration, drivers=drivers)
-    by_zone = assembly.open_repositories(configuration)
+    by_zone = assembly.open_repositories(configuration, parts.database)
     site = Site(
         database=parts.database,
         queue=parts.queue,
