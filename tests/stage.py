@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from tests.databases import Clock, a_database
 from tests.world import GIB, SMALL, a_caller
 
+from emberkeep.backups.maintenance import Schedule
 from emberkeep.backups.records import SERVICE, Record
 from emberkeep.backups.service import Backups, NewBackup, Query, Restoring, Settings
 from emberkeep.caller import Caller
@@ -148,6 +149,7 @@ class Stage:
             zone_repositories={zone: repository.id for zone, repository in repositories.items()},
             hosts={zone: f"{name}@{zone}" for zone in repositories},
             settings=SMALL,
+            schedule=Schedule(collect_every=0, verify_every=0),
         )
         worker = Worker(
             site,

@@ -5,14 +5,52 @@ The work is `worker.collection` and `worker.verification`; both run beside every
 Invariant: of a domain no more than one collection, and one verification of a kind, waits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from emberkeep.backups import placement
+from emberkeep.db import maintenance as table
 from emberkeep.db import sessions
 from emberkeep.db.database import Transaction
 from emberkeep.db.sessions import Domain
 from emberkeep.jobs.queue import Kind, NewJob, Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How often.  `collect_every`, `verify_every`: seconds, 0: only when somebody asks.
+
+    A verification goes to `verify_depth` (1, 2 or 3) and reads `verify_share` (0 to 1) of the data,
+    what was read longest ago first.
+    """
+
+    collect_every: float = 86_400
+    verify_every: float = 86_400
+    verify_depth: int = 2
+    verify_share: float = 0.04
+
+
+def enqueue_due(
+    tx: Transaction, queue: Queue, schedule: Schedule, repositories: Collection[str]
+) -> list[str]:
+    """Let the domains be collected and verified whose time has come; the jobs' ids."""
+    verify = {"depth": schedule.verify_depth, "share": schedule.verify_share}
+    return [
+        enqueue(tx, queue, domain, kind=kind, arguments=arguments)
+        for kind, every, arguments in (
+            (Kind.COLLECT, schedule.collect_every, {}),
+            (Kind.VERIFY, schedule.verify_every, verify),
+        )
+        if every
+        for domain in table.due(
+            tx,
+            kind=kind,
+            before=tx.now() - timedelta(seconds=every),
+            repositories=repositories,
+        )
+    ]
 
 
 def enqueue(

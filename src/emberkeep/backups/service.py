@@ -19,6 +19,7 @@ from emberkeep.backups import (
     restoring,
     transfer,
 )
+from emberkeep.backups import condition as state
 from emberkeep.backups import progress as work
 from emberkeep.backups.creation import NO_SERVICE, NewBackup
 from emberkeep.backups.listing import Page, Query
@@ -126,6 +127,9 @@ class Backups:
 
     def progress(self, caller: Caller, backup_id: str) -> dict[str, Any]:
         return work.progress(self._means, caller, backup_id)
+
+    def condition(self, caller: Caller, backup_id: str) -> dict[str, Any]:
+        return state.condition(self._means, caller, backup_id)
 
     def zones(self) -> Sequence[Zone]:
         """The availability zones, in configured order."""

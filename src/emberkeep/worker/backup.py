@@ -1,5 +1,6 @@
 """The job of a backup: from a reserved volume to an available backup."""
 
+import contextlib
 import logging
 from typing import Any
 
@@ -23,6 +24,7 @@ from emberkeep.engine.repository import (
 )
 from emberkeep.jobs.errors import JobCancelled
 from emberkeep.jobs.queue import Job
+from emberkeep.stores.errors import StoreError
 from emberkeep.volumes.service import Attributes, Outcome, Reservation
 from emberkeep.worker.site import GaveUp, Run, Site
 
@@ -51,7 +53,11 @@ def run(site: Site, run: Run) -> None:
         )
     for damage in written.damaged:
         _log.warning("backup %s stored anew what its base has lost: %s", backup.id, damage)
-    _commit(site, job, repository, backup, domain, reservation, written)
+    try:
+        _commit(site, job, repository, backup, domain, reservation, written)
+    except BaseException:
+        _take_back(site, repository, domain, written)
+        raise
     if not repository.examine(DomainId(domain.id), written):
         _log.error("backup %s shares data that was found damaged meanwhile", backup.id)
 
@@ -231,3 +237,12 @@ def _commit(
 
     site.seam.end(job, write, done=written.size, stored=written.stored_bytes)
     site.queue.wake()
+
+
+def _take_back(site: Site, repository: Repository, domain: Domain, written: Written) -> None:
+    """Remove the root of an attempt that was given up meanwhile; a collection would, too."""
+    with site.database.reading() as tx:
+        given_up = sessions.state(tx, SessionId(written.root)) == State.ABORTED
+    if given_up:
+        with contextlib.suppress(StoreError):
+            repository.delete_root(DomainId(domain.id), written.root)

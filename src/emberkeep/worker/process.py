@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from emberkeep.backups import maintenance
 from emberkeep.db import services
 from emberkeep.db.services import Worker as Card
 from emberkeep.engine.errors import EngineError, SessionLost
@@ -198,7 +199,8 @@ class Worker:
                 run.cancelled = True
 
     def keep_house(self) -> None:
-        """End what nobody will do: jobs that no live worker reaches, and reservations without."""
+        """End what nobody will do (jobs that no live worker reaches, and reservations without), and
+        let be done what is due."""
         site = self._site
         with site.database.reading() as tx:
             overdue, forsaken = site.queue.overdue(tx), site.queue.forsaken(tx)
@@ -209,6 +211,8 @@ class Worker:
                     self._end(seized, _nobody(seized))
         for job in forsaken:
             site.seam.give_up(job.id)
+        with site.database.writing() as tx:
+            maintenance.enqueue_due(tx, site.queue, site.schedule, list(site.repositories))
 
     def _run(self, job: Job, asked_at: float) -> None:
         lease_until = asked_at + self._site.queue.settings.lease
