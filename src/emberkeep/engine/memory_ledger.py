@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from emberkeep.engine.errors import LedgerBehind
 from emberkeep.engine.ids import DomainId, RootId, SessionId
-from emberkeep.engine.ledger import Begun, Fence, Found, Phase, Segset, State
+from emberkeep.engine.ledger import Begun, Fence, Found, Phase, Segset, State, behind
 
 
 @dataclass(slots=True)
@@ -342,12 +342,3 @@ class MemoryLedger:
         self._segsets[item.session] = replace(
             segset, phase=Phase.OPEN, gens=item.gens, pinned_by=set()
         )
-
-
-def behind(known: int, seen: int) -> str:
-    """What to say of a ledger that is behind its store."""
-    return (
-        f"the database knows {known} collections, the store {seen}: the database was put back to "
-        "an older state. Nothing is collected until it learned what the store holds: stop every "
-        "process, then run emberkeep repo rebuild"
-    )
