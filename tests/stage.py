@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from emberkeep.db import volumes as volumes_table
 from emberkeep.db.backups import Backup
 from emberkeep.db.database import Database, Transaction
 from emberkeep.db.jobs import Job
+from emberkeep.db.ledger import SqlLedger
 from emberkeep.db.tables import jobs as jobs_table
 from emberkeep.engine.keyfile import KeyFile
 from emberkeep.engine.repository import Repository
@@ -98,7 +100,11 @@ class Stage:
         self.queue = Queue(self.database, self.patience)
         key = KeyFile(bytes(range(32)))
         self.stores = self.stores or {name: TestStore() for name in self.zones.values()}
-        made = {name: Repository.create(store, key, ledger=partial(SqlLedger, self.database)) for name, store in self.stores.items()}
+        ledger = partial(SqlLedger, self.database)
+        made = {
+            name: Repository.create(store, key, ledger=ledger)
+            for name, store in self.stores.items()
+        }
         self.repositories = {zone: made[store] for zone, store in self.zones.items()}
         self.drivers = {
             f"host@{zone}": FilesDriver(self.directory / zone) for zone in ("az1", "az2")

@@ -150,6 +150,8 @@ def a_world(
     assembly.prepare(configuration)
     parts = assembly.assemble(configuration, drivers=assembly.drivers(configuration))
     with closing(parts):
-        world = World(configuration, parts, assembly.open_repositories(configuration, parts.database))
+        world = World(
+            configuration, parts, assembly.open_repositories(configuration, parts.database)
+        )
         world.worker()
         yield world

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from tests.databases import Clock, a_database
 
-from emberkeep.db import services, tables
+from emberkeep.db import services
 from emberkeep.db.database import Database
 from emberkeep.jobs.errors import LeaseLost
 from emberkeep.jobs.queue import Beat, Job, Kind, NewJob, Queue, Settings, Worker

@@ -77,11 +77,11 @@ def fail(site: Site, job: Job, reason: str) -> None:
 
 def _collect(site: Site, tx: Transaction, job: Job, base: RootId | None = None) -> None:
     """Have removed what attempts of the job stored for nothing, and a base that only it held."""
-    states = {state for _session, state in sessions.of_job(tx, job.id)}
-    if base is not None:
-        states.add(sessions.state(tx, base))
+    states = [state for _session, state in sessions.of_job(tx, job.id)]
+    if base is not None and (state := sessions.state(tx, base)) is not None:
+        states.append(state)
     domain = sessions.domain(tx, repository=job.needs_repository or "", **_label(job))
-    if domain is not None and states & {State.ABORTED, State.REMOVING}:
+    if domain is not None and {State.ABORTED, State.REMOVING}.intersection(states):
         maintenance.enqueue(tx, site.queue, domain)
 
 
