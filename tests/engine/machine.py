@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 from emberkeep.engine.protocols import Extent, Target
 from emberkeep.engine.repository import Repository, RootId, Settings, Written
 from emberkeep.stores.memory import MemoryStore
-from emberkeep.testing.engine import Disk, Image, a_key_manager, repeatable
+from emberkeep.testing.engine import Disk, Image, a_key_manager, a_ledger, repeatable
 
 CHUNK = 32 << 10
 MOST = 20 * CHUNK
@@ -46,7 +46,9 @@ class RepositoryMachine(RuleBasedStateMachine):
         self.noise = repeatable("noise")
 
     def open_repository(self, store: MemoryStore) -> Repository:
-        return Repository.create(store, a_key_manager(), random=repeatable("machine"))
+        return Repository.create(
+            store, a_key_manager(), ledger=a_ledger(), random=repeatable("machine")
+        )
 
     @rule(place=st.floats(0, 1), length=st.integers(1, 4 * CHUNK), byte=st.integers(0, 255))
     def fill(self, place: float, length: int, byte: int) -> None:
@@ -87,7 +89,6 @@ class RepositoryMachine(RuleBasedStateMachine):
         written = self.repository.back_up(
             Image(bytes(self.volume), holes=holes),
             domain=self.domain,
-            session=self.repository.new_session(),
             description={},
             base=base.root if base else None,
             settings=SETTINGS,
@@ -112,16 +113,15 @@ class RepositoryMachine(RuleBasedStateMachine):
 
     @rule(written=consumes(backups), then_collect=st.booleans())
     def delete(self, written: Written, then_collect: bool) -> None:
-        self.repository.delete_root(self.domain, written.root)
+        assert self.repository.delete(self.domain, written.root)
         del self.images[written.root]
         if then_collect:
             self.collect()
 
     @rule()
     def collect(self) -> None:
-        live = list(self.repository.roots(self.domain))
-        assert sorted(live) == sorted(self.images)
-        self.repository.collect(self.domain, live=lambda: live)
+        assert sorted(self.repository.roots(self.domain)) == sorted(self.images)
+        self.repository.collect(self.domain)
         if not self.images:
             assert list(self.store.list(f"d/{self.domain}/s/")) == []
 

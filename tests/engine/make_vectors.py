@@ -24,7 +24,7 @@ from emberkeep.engine.repository import Repository, Settings
 from emberkeep.engine.roots import Layout
 from emberkeep.engine.segments import SegmentBuilder
 from emberkeep.stores.memory import MemoryStore
-from emberkeep.testing.engine import Image, a_key_manager, repeatable
+from emberkeep.testing.engine import Image, a_key_manager, a_ledger, repeatable
 
 VECTORS = Path(__file__).with_name("vectors")
 PASSPHRASE = "correct horse battery staple"
@@ -127,7 +127,9 @@ def images() -> list[bytes]:
 def repository() -> dict[str, object]:
     """All objects of a repository with a full backup and one that shares with it."""
     store = MemoryStore()
-    opened = Repository.create(store, a_key_manager(), random=repeatable("repository"))
+    opened = Repository.create(
+        store, a_key_manager(), ledger=a_ledger(), random=repeatable("repository")
+    )
     domain = opened.create_domain()
     base: RootId | None = None
     backups = {}

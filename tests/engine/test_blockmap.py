@@ -11,6 +11,7 @@ from emberkeep.engine.ids import DomainId, SessionId
 from emberkeep.engine.keys import MetadataKey
 from emberkeep.engine.layout import Codec, Pointer, SegmentId
 from emberkeep.engine.segments import SegmentBuilder, shrink
+from emberkeep.engine.stored import SegmentReader
 from emberkeep.stores.memory import MemoryStore
 from emberkeep.testing.engine import repeatable
 
@@ -84,7 +85,7 @@ class Maps:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        self.nodes = Nodes(self.store, KEY, DOMAIN)
+        self.nodes = Nodes(SegmentReader(self.store, KEY, DOMAIN, None))
         self.sessions = 0
         self.nodes_written = 0
 

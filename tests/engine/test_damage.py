@@ -9,7 +9,7 @@ import pytest
 from emberkeep.engine.errors import DamagedObject, EngineError, WrongKey
 from emberkeep.engine.repository import DomainId, Repository, Settings, Written
 from emberkeep.stores.memory import MemoryStore
-from emberkeep.testing.engine import Disk, Image, a_key_manager, repeatable
+from emberkeep.testing.engine import Disk, Image, a_key_manager, a_ledger, repeatable
 
 CHUNK = 32 << 10
 
@@ -35,7 +35,9 @@ class Small:
 @pytest.fixture(scope="module")
 def small() -> Small:
     store = MemoryStore()
-    repository = Repository.create(store, a_key_manager(), random=repeatable("small"))
+    repository = Repository.create(
+        store, a_key_manager(), ledger=a_ledger(), random=repeatable("small")
+    )
     domain = repository.create_domain()
     text = b"".join(b"line %d of a file\n" % number for number in range(9000))
     image = bytearray(text[: 3 * CHUNK] + bytes(CHUNK) + text[:1000])

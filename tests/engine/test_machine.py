@@ -1,14 +1,19 @@
 """Random lives of a repository, and three planted bugs that they must find."""
 
-from collections.abc import Collection
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.engine.machine import RepositoryMachine
 
-from emberkeep.engine import collector, writer
+from emberkeep.engine import marks, writer
+from emberkeep.engine.blockmap import Nodes
+from emberkeep.engine.ids import SessionId
 from emberkeep.engine.layout import SegmentId
+from emberkeep.engine.marks import Marks
+from emberkeep.engine.roots import Layout
 from emberkeep.testing.engine import Disk
 
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -69,15 +74,16 @@ def test_it_finds_a_restore_that_leaves_old_bytes_where_zeros_belong() -> None:
 def test_it_finds_a_collector_that_forgets_inherited_segments(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    honest = collector._reached
+    def forgetful(nodes: Nodes, part: Layout, reached: Marks, **rest: Any) -> None:
+        found = Marks()
+        walk(nodes, part, found, **rest)
+        own = SessionId(part.root)
+        for seq in found.seqs(own):
+            indexes = found.indexes(SegmentId(own, seq))
+            reached.add(SegmentId(own, seq), indexes, np.ones(len(indexes), int))
 
-    def forgetful(*arguments: object) -> set[SegmentId]:
-        reached = honest(*arguments)  # type: ignore[arg-type]
-        live = arguments[3]
-        assert isinstance(live, Collection)
-        return {segment for segment in reached if segment.session in live}
-
-    monkeypatch.setattr(collector, "_reached", forgetful)
+    walk = marks.walk
+    monkeypatch.setattr(marks, "walk", forgetful)
     assert found_by_the_machine(RepositoryMachine)
 
 

@@ -13,6 +13,7 @@ from emberkeep.engine.ids import DomainId, SessionId
 from emberkeep.engine.keys import DomainKeys, MetadataKey
 from emberkeep.engine.layout import Codec, Kind, Pointer, SegmentId
 from emberkeep.engine.segments import MAX_RECORDS, OVERHEAD, SegmentBuilder, open_record
+from emberkeep.engine.stored import SegmentReader
 from emberkeep.stores.base import Buffer
 from emberkeep.stores.memory import MemoryStore
 from emberkeep.testing.engine import repeatable
@@ -83,11 +84,14 @@ class Segment:
         self.store.put(layout.segment_name(DOMAIN, SEGMENT), data)
         return data
 
+    def reader(self) -> SegmentReader:
+        return SegmentReader(self.store, METADATA_KEY, DOMAIN, None)
+
     def footer(self) -> segments.Footer:
-        return segments.read_footer(self.store, METADATA_KEY, DOMAIN, SEGMENT)
+        return self.reader().tail(SEGMENT).footer
 
     def ids(self) -> segments.ChunkIds:
-        return segments.read_ids(self.store, METADATA_KEY, DOMAIN_KEYS, SEGMENT)
+        return self.reader().ids(self.reader().tail(SEGMENT), DOMAIN_KEYS)
 
 
 def test_each_place_is_encrypted_once() -> None:
@@ -212,7 +216,7 @@ def test_a_cut_segment_is_noticed(kept: int) -> None:
     store = MemoryStore()
     store.put(layout.segment_name(DOMAIN, SEGMENT), data[:kept])
     with pytest.raises(DamagedObject):
-        segments.read_footer(store, METADATA_KEY, DOMAIN, SEGMENT)
+        SegmentReader(store, METADATA_KEY, DOMAIN, None).tail(SEGMENT)
 
 
 def test_a_trailer_without_its_footer_is_noticed() -> None:
@@ -222,7 +226,7 @@ def test_a_trailer_without_its_footer_is_noticed() -> None:
     store = MemoryStore()
     store.put(layout.segment_name(DOMAIN, SEGMENT), data[-30:])
     with pytest.raises(DamagedObject, match="cut off"):
-        segments.read_footer(store, METADATA_KEY, DOMAIN, SEGMENT)
+        SegmentReader(store, METADATA_KEY, DOMAIN, None).tail(SEGMENT)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +237,7 @@ def test_a_segment_under_anothers_name_is_noticed(other: SegmentId) -> None:
     segment.add_chunk(0, b"chunk")
     segment.store.put(layout.segment_name(DOMAIN, other), segment.put())
     with pytest.raises(DamagedObject, match="can't be authenticated"):
-        segments.read_footer(segment.store, METADATA_KEY, DOMAIN, other)
+        segment.reader().tail(other)
 
 
 def read(

@@ -18,6 +18,7 @@ from emberkeep.engine.blockmap import FANOUT, Node, height_for
 from emberkeep.engine.keyfile import KeyFile
 from emberkeep.engine.layout import Kind, Pointer
 from emberkeep.engine.repository import DomainId, Repository, RootId
+from emberkeep.engine.stored import SegmentReader
 from emberkeep.engine.writer import default_chunk_size
 from emberkeep.stores.memory import MemoryStore
 from emberkeep.testing.engine import Disk, a_key_manager
@@ -125,10 +126,12 @@ def test_the_segment_is_read() -> None:
     )
     data = vector("segment.hex")
     store.put(name, data)
-    footer = segments.read_footer(store, made.METADATA_KEY, made.DOMAIN, made.SEGMENT)
+    reader = SegmentReader(store, made.METADATA_KEY, made.DOMAIN, None)
+    tail = reader.tail(made.SEGMENT)
+    footer = tail.footer
     assert (footer.volume, footer.key) == (made.VOLUME, 7)
     assert list(footer.records["kind"]) == [Kind.CHUNK] * 2 + [Kind.NODE] * 2 + [Kind.IDS]
-    ids = segments.read_ids(store, made.METADATA_KEY, made.DOMAIN_KEYS, made.SEGMENT)
+    ids = reader.ids(tail, made.DOMAIN_KEYS)
     assert list(ids.indexes) == [0, 1]
     assert list(ids.numbers) == list(made.CHUNKS)
     ciphers = {
@@ -152,7 +155,9 @@ def test_the_root_is_read() -> None:
     store = MemoryStore()
     root, data = RootId(made.SESSION), vector("root.hex")
     store.put(layout.root_name(made.DOMAIN, root), data)
-    found = roots.read(store, made.METADATA_KEY, made.DOMAIN_KEYS, root)
+    found = roots.decode(
+        store.get(layout.root_name(made.DOMAIN, root)), made.METADATA_KEY, made.DOMAIN_KEYS, root
+    )
     assert found.sha256 == hashlib.sha256(data).hexdigest()
     assert (found.size, found.chunk_size) == (10_000_000, made.CHUNK)
     assert found.base == "303132333435363738393a3b3c3d3e3f"

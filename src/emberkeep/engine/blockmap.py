@@ -26,13 +26,12 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from emberkeep.engine import layout, segments
+from emberkeep.engine import segments
 from emberkeep.engine.errors import DamagedObject
-from emberkeep.engine.ids import DomainId, SessionId
-from emberkeep.engine.keys import ID_SIZE, Cipher, MetadataKey
+from emberkeep.engine.ids import SessionId
+from emberkeep.engine.keys import ID_SIZE, Cipher
 from emberkeep.engine.layout import Codec, Kind, Pointer, SegmentId
-from emberkeep.stores.base import Store
-from emberkeep.stores.errors import ObjectNotFound
+from emberkeep.engine.stored import SegmentReader
 
 FANOUT = 256
 NODE_LIMIT = 64 << 10  # bytes; no node is larger, decompressed
@@ -183,12 +182,8 @@ def _from_planes(data: bytes, kind: str, count: int, place: int) -> npt.NDArray[
 class Nodes:
     """Reads a domain's nodes, and keeps the latest in memory.  May be used from many threads."""
 
-    def __init__(
-        self, store: Store, metadata_key: MetadataKey, domain: DomainId, *, kept: int = 256
-    ) -> None:
-        self._store = store
-        self._metadata_key = metadata_key
-        self._domain = domain
+    def __init__(self, reader: SegmentReader, *, kept: int = 256) -> None:
+        self._reader = reader
         self._kept = kept
         self._nodes: OrderedDict[Pointer, Node] = OrderedDict()
         self._ciphers: dict[SessionId, Cipher] = {}
@@ -202,7 +197,8 @@ class Nodes:
                 return self._nodes[place]
             session = place.segment.session
             if session not in self._ciphers:
-                self._ciphers[session] = self._metadata_key.node_cipher(self._domain, session)
+                reader = self._reader
+                self._ciphers[session] = reader.metadata_key.node_cipher(reader.domain, session)
             cipher = self._ciphers[session]
         node = self._read(place, height, cipher)
         with self._lock:
@@ -212,11 +208,8 @@ class Nodes:
         return node
 
     def _read(self, place: Pointer, height: int, cipher: Cipher) -> Node:
-        name = layout.segment_name(self._domain, place.segment)
-        try:
-            stored = self._store.get(name, offset=place.offset, length=place.length)
-        except ObjectNotFound as error:
-            raise DamagedObject(f"{name} is missing") from error
+        name = self._reader.name(place.segment)
+        stored = self._reader.record(place)
         plain = segments.open_record(cipher, Kind.NODE, place, stored, limit=NODE_LIMIT, name=name)
         try:
             node = Node.decode(plain)
@@ -321,6 +314,19 @@ class Map:
                 pending += [(child, height - 1) for child in below if child is not None]
 
 
+@dataclass(frozen=True, slots=True)
+class MapState:
+    """A map in the making, between two leaves.
+
+    `open`: the nodes above that are not full, with their indexes; `top`: of a map that is one leaf
+    high and has it; `sessions`: whose segments it points into.
+    """
+
+    open: tuple[tuple[int, Node], ...]
+    top: Top | None
+    sessions: tuple[SessionId, ...]
+
+
 class MapWriter:
     """Makes a backup's map from its leaves in ascending order, sharing what the base has.
 
@@ -359,6 +365,24 @@ class MapWriter:
     def sessions(self) -> list[SessionId]:
         """The sessions whose segments the map points into, so far."""
         return sorted(SessionId(session.hex()) for session in self._sessions)
+
+    def save(self) -> MapState:
+        """What `restore` needs to go on from here."""
+        nodes = (
+            (index, Node(height, entries.copy(), digests.copy(), ZERO_DIGEST))
+            for height, (index, entries, digests) in sorted(self._open.items())
+        )
+        top = self._top and Top(self._height, pointer(self._top[0]), self._top[1])
+        return MapState(tuple(nodes), top, tuple(self.sessions))
+
+    def restore(self, state: MapState) -> None:
+        """Go on where another writer of the same map was."""
+        for index, node in state.open:
+            assert node.digests is not None
+            self._open[node.height] = (index, node.entries, node.digests)
+        if state.top is not None and state.top.place is not None:
+            self._top = (entry(state.top.place), state.top.digest)
+        self._sessions = {bytes.fromhex(session) for session in state.sessions}
 
     def finish(self) -> Top:
         """Write what is open, and return the top."""

@@ -17,6 +17,22 @@ class NotARepository(EngineError):
     """The store holds no repository, or one of a version or with features unknown here."""
 
 
+class LedgerMissing(EngineError):
+    """What was asked needs the repository's ledger, and it was opened without one."""
+
+
+class LedgerBehind(EngineError):
+    """The store knows more than the ledger, which must have been put back to an older state."""
+
+
+class SessionLost(EngineError):
+    """The session was taken over or given up by somebody else: what it wrote is no backup."""
+
+
+class BackupGone(EngineError):
+    """There is no such backup (any more)."""
+
+
 class SourceError(EngineError):
     """The volume that is backed up could not be read."""
 

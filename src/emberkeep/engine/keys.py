@@ -84,6 +84,10 @@ class MetadataKey:
     def layout_key(self, domain: DomainId, session: SessionId) -> bytes:
         return derive(self.key, "seal/layout", *_ids(domain, session))
 
+    def object_key(self, name: str) -> bytes:
+        """For a checkpoint, gens or list of damage, which opens under its own name only."""
+        return derive(self.key, "seal/object", name.encode())
+
     def format_mac(self, content: dict[str, Any]) -> str:
         """HMAC-SHA256 over the other fields of `format`, as canonical JSON."""
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -5,8 +5,10 @@ Integers are little-endian, except in nonces and key derivation.
 
 import re
 import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import google_crc32c
 
@@ -22,8 +24,15 @@ _HEADER = struct.Struct("<8sI16s16sI16x")
 _TRAILER = struct.Struct("<8sII")
 _SEGMENT_NAME = re.compile(
     r"d/[0-9a-f]{32}/s/(?P<prefix>[0-9a-f]{2})/(?P<session>[0-9a-f]{32})/"
-    r"(?P<seq>[0-9a-f]{8})\.(?P<generation>[0-9a-f]+)"
+    r"(?P<seq>[0-9a-f]{8})\.(?P<generation>0|[1-9][0-9]*-[0-9a-f]{8})"
 )
+_GENS_NAME = re.compile(
+    r"d/[0-9a-f]{32}/g/(?P<cycle>[1-9][0-9]*)-[0-9a-f]{8}/(?P<session>[0-9a-f]{32})"
+)
+_BAD_NAME = re.compile(
+    r"d/[0-9a-f]{32}/bad/(?P<session>[0-9a-f]{32})\.(?P<seq>[0-9a-f]{8})\.(?P<run>[0-9a-f]{8})"
+)
+_CHECKPOINT_NAME = re.compile(r"d/[0-9a-f]{32}/c/(?P<session>[0-9a-f]{32})/(?P<number>[1-9][0-9]*)")
 _KEY_NAME = re.compile(r"d/(?P<domain>[0-9a-f]{32})/key/(?P<number>[0-9]+)\.(?P<wrapping>[0-9]+)")
 _SEGMENT_MAGIC = b"EMBRKSEG"
 _TRAILER_MAGIC = b"EMBRKEND"
@@ -64,6 +73,24 @@ class Pointer:
     length: int
 
 
+def plain_pointer(pointer: Pointer | None) -> list[str | int] | None:
+    """A pointer as JSON."""
+    if pointer is None:
+        return None
+    segment = pointer.segment
+    return [
+        segment.session, pointer.key, segment.seq, pointer.index, pointer.offset, pointer.length,
+    ]  # fmt: skip
+
+
+def pointer_from(plain: Sequence[Any] | None) -> Pointer | None:
+    """The pointer that `plain_pointer` wrote."""
+    if plain is None:
+        return None
+    session, key, seq, index, offset, length = plain
+    return Pointer(SegmentId(SessionId(session), seq), key, index, offset, length)
+
+
 def key_name(domain: DomainId, number: int, wrapping: int) -> str:
     return f"d/{domain}/key/{number}.{wrapping}"
 
@@ -74,6 +101,11 @@ def parse_key_name(name: str) -> tuple[DomainId, int, int] | None:
     if found is None:
         return None
     return DomainId(found["domain"]), int(found["number"]), int(found["wrapping"])
+
+
+def incarnation_name(number: int) -> str:
+    """What tells that the ledger was rebuilt: there is one for each number from 2 on."""
+    return f"incarnation/{number}"
 
 
 def root_name(domain: DomainId, root: RootId) -> str:
@@ -91,6 +123,61 @@ def parse_segment_name(name: str) -> tuple[SegmentId, str]:
     if found is None or not found["session"].startswith(found["prefix"]):
         raise ValueError(f"{name} is no segment's name")
     return SegmentId(SessionId(found["session"]), int(found["seq"], 16)), found["generation"]
+
+
+def session_prefix(domain: DomainId, session: SessionId) -> str:
+    """What the names of a session's segments begin with."""
+    return f"d/{domain}/s/{session[:2]}/{session}/"
+
+
+def new_generation(cycle: int, draw: Callable[[int], bytes]) -> str:
+    """A generation that a collection writes; never the same twice, whatever was rolled back."""
+    return f"{cycle}-{draw(4).hex()}"
+
+
+def cycle_of(generation: str) -> int:
+    """The cycle that wrote a generation; 0 for the first."""
+    return int(generation.partition("-")[0])
+
+
+def gens_name(domain: DomainId, generation: str, session: SessionId) -> str:
+    """What a collection left of a session's segments."""
+    return f"d/{domain}/g/{generation}/{session}"
+
+
+def parse_gens_name(name: str) -> tuple[int, SessionId]:
+    """The cycle and the session.  Raises `ValueError` for another object's name."""
+    found = _parsed(_GENS_NAME, name)
+    return int(found["cycle"]), SessionId(found["session"])
+
+
+def bad_name(domain: DomainId, segment: SegmentId, run: str) -> str:
+    """Records of a segment that a verification found damaged."""
+    return f"d/{domain}/bad/{segment.session}.{segment.seq:08x}.{run}"
+
+
+def parse_bad_name(name: str) -> SegmentId:
+    """The segment.  Raises `ValueError` for another object's name."""
+    found = _parsed(_BAD_NAME, name)
+    return SegmentId(SessionId(found["session"]), int(found["seq"], 16))
+
+
+def checkpoint_name(domain: DomainId, session: SessionId, number: int) -> str:
+    """A checkpoint of a session that is not finished, counted from 1."""
+    return f"d/{domain}/c/{session}/{number}"
+
+
+def parse_checkpoint_name(name: str) -> tuple[SessionId, int]:
+    """The session and the number.  Raises `ValueError` for another object's name."""
+    found = _parsed(_CHECKPOINT_NAME, name)
+    return SessionId(found["session"]), int(found["number"])
+
+
+def _parsed(kind: re.Pattern[str], name: str) -> re.Match[str]:
+    found = kind.fullmatch(name)
+    if found is None:
+        raise ValueError(f"{name} is no name of this kind")
+    return found
 
 
 def segment_header(domain: DomainId, segment: SegmentId) -> bytes:

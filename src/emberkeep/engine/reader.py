@@ -11,7 +11,7 @@ Invariants
 """
 
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -19,16 +19,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from emberkeep.engine import blockmap, layout, segments
+from emberkeep.engine import blockmap, segments
 from emberkeep.engine.blockmap import ENTRY, FANOUT, Map, Node, Nodes
 from emberkeep.engine.errors import DamagedObject, TargetError
-from emberkeep.engine.keys import ID_SIZE, Cipher, DomainKeys, MetadataKey
+from emberkeep.engine.keys import ID_SIZE, Cipher, DomainKeys
 from emberkeep.engine.layout import Kind, Pointer, SegmentId
 from emberkeep.engine.protocols import Target
 from emberkeep.engine.roots import Root
+from emberkeep.engine.stored import SegmentReader
 from emberkeep.engine.work import MIB, Checkpoint, Progress, Report, Settings
-from emberkeep.stores.base import Store
-from emberkeep.stores.errors import ObjectNotFound
 
 RUN = 4 * MIB  # bytes of one ranged read
 GAP = 256 << 10  # bytes of no use that are read through
@@ -54,8 +53,7 @@ class _Run:
 
 
 def restore(
-    store: Store,
-    metadata_key: MetadataKey,
+    reader: SegmentReader,
     keys: DomainKeys,
     root: Root,
     target: Target,
@@ -73,7 +71,7 @@ def restore(
             f"the target has {target.size} bytes, the backup {root.size}; take a larger one"
         )
     try:
-        _Restore(store, metadata_key, keys, root, target, settings, report, checkpoint).run()
+        _Restore(reader, keys, root, target, settings, report, checkpoint).run()
     except DamagedObject as error:
         raise DamagedObject(f"backup with root {root.layout.root}: {error}") from error
     target.flush()
@@ -82,8 +80,7 @@ def restore(
 class _Restore:
     def __init__(
         self,
-        store: Store,
-        metadata_key: MetadataKey,
+        reader: SegmentReader,
         keys: DomainKeys,
         root: Root,
         target: Target,
@@ -91,11 +88,12 @@ class _Restore:
         report: Report,
         checkpoint: Checkpoint,
     ) -> None:
-        self._store = store
+        self._reader = reader
+        self._settings = settings
         self._keys = keys
         self._size = root.size
         self._chunk = root.chunk_size
-        self._map = Map(Nodes(store, metadata_key, keys.domain, kept=8), root.top)
+        self._map = Map(Nodes(reader, kept=8), root.top)
         self._target = target
         self._report = report
         self._checkpoint = checkpoint
@@ -106,7 +104,7 @@ class _Restore:
 
     def run(self) -> None:
         """Restore everything, window by window."""
-        with ThreadPoolExecutor(self._reads, thread_name_prefix="restore") as threads:
+        with self._settings.pool(self._reads, "restore") as threads:
             try:
                 leaves = self._map.leaves(self._keys.identify)
                 while window := list(islice(leaves, WINDOW)):
@@ -117,7 +115,7 @@ class _Restore:
         self._zero_until(self._size)
         self._report(Progress(self._size, self._size, 0))
 
-    def _restore_window(self, window: list[tuple[int, Node]], threads: ThreadPoolExecutor) -> None:
+    def _restore_window(self, window: list[tuple[int, Node]], threads: Executor) -> None:
         ids = {number: np.zeros((FANOUT, ID_SIZE), np.uint8) for number, _leaf in window}
         under_way: set[Future[list[tuple[int, bytes]]]] = set()
 
@@ -182,29 +180,21 @@ class _Restore:
 
     def _restore_run(self, run: _Run) -> list[tuple[int, bytes]]:
         """Read a run and write its chunks to the target; returns their ids."""
-        first = run.chunks[0].place
-        name = layout.segment_name(self._keys.domain, first.segment)
-        try:
-            data = self._store.get(name, offset=run.begin, length=run.end - run.begin)
-        except ObjectNotFound as error:
-            raise DamagedObject(f"{name} is missing") from error
+        name = self._reader.name(run.chunks[0].place.segment)
+        records = self._reader.records([wanted.place for wanted in run.chunks])
         ids = []
-        with memoryview(data) as view:
-            for wanted in run.chunks:
-                place = wanted.place
-                start = place.offset - run.begin
-                stored = view[start : start + place.length]
-                cipher = self._cipher(place)
-                plain = segments.open_record(
-                    cipher, Kind.CHUNK, place, stored, limit=self._chunk, name=name
-                )
-                if len(plain) != self._chunk:
-                    raise DamagedObject(f"{name}: record {place.index} is no chunk of this size")
-                offset = wanted.number * self._chunk
-                ids.append((wanted.number, self._keys.identify(plain)))
-                if offset + self._chunk > self._size:
-                    plain = plain[: self._size - offset]
-                self._target.write(offset, plain)
+        for wanted, stored in zip(run.chunks, records, strict=True):
+            place = wanted.place
+            plain = segments.open_record(
+                self._cipher(place), Kind.CHUNK, place, stored, limit=self._chunk, name=name
+            )
+            if len(plain) != self._chunk:
+                raise DamagedObject(f"{name}: record {place.index} is no chunk of this size")
+            offset = wanted.number * self._chunk
+            ids.append((wanted.number, self._keys.identify(plain)))
+            if offset + self._chunk > self._size:
+                plain = plain[: self._size - offset]
+            self._target.write(offset, plain)
         return ids
 
     def _cipher(self, place: Pointer) -> Cipher:

@@ -18,9 +18,7 @@ from emberkeep.engine.blockmap import Top
 from emberkeep.engine.errors import DamagedObject
 from emberkeep.engine.ids import DomainId, RootId, SessionId
 from emberkeep.engine.keys import DomainKeys, MetadataKey, Random
-from emberkeep.engine.layout import Pointer, SegmentId
-from emberkeep.stores.base import Store
-from emberkeep.stores.errors import ObjectNotFound
+from emberkeep.engine.layout import Pointer
 
 _HEAD = struct.Struct("<8sI")
 _LENGTH = struct.Struct("<I")
@@ -98,27 +96,18 @@ def encode(
     return _HEAD.pack(_MAGIC, layout.VERSION) + b"".join(parts)
 
 
-def read_layout(
-    store: Store, metadata_key: MetadataKey, domain: DomainId, root: RootId
-) -> tuple[Layout, bytes]:
-    """The layout part, which needs no domain key, and the whole object.
-
-    Raises `DamagedObject`.
-    """
+def layout_of(data: bytes, metadata_key: MetadataKey, domain: DomainId, root: RootId) -> Layout:
+    """The layout part of a root object, which needs no domain key.  Raises `DamagedObject`."""
     name = layout.root_name(domain, root)
-    try:
-        data = store.get(name)
-    except ObjectNotFound as error:
-        raise DamagedObject(f"{name} is missing") from error
     sealed, _description = _parts(data, name)
     key = metadata_key.layout_key(domain, SessionId(root))
-    return _layout(keys.unseal(key, sealed, f"{name}: layout"), domain, root), data
+    return _layout(keys.unseal(key, sealed, f"{name}: layout"), domain, root)
 
 
-def read(store: Store, metadata_key: MetadataKey, domain_keys: DomainKeys, root: RootId) -> Root:
+def decode(data: bytes, metadata_key: MetadataKey, domain_keys: DomainKeys, root: RootId) -> Root:
     """The whole root, both parts authenticated.  Raises `DamagedObject`."""
     name = layout.root_name(domain_keys.domain, root)
-    layout_part, data = read_layout(store, metadata_key, domain_keys.domain, root)
+    layout_part = layout_of(data, metadata_key, domain_keys.domain, root)
     sealed_layout, sealed_description = _parts(data, name)
     key = domain_keys.description_key(layout_part.key, SessionId(root))
     content = json.loads(keys.unseal(key, sealed_description, f"{name}: description"))
@@ -150,30 +139,22 @@ def _parts(data: bytes, name: str) -> tuple[bytes, bytes]:
 
 
 def _plain_layout(part: Layout) -> bytes:
-    top = part.top
     return _json(
         {
             "key": part.key,
             "size": part.size,
             "chunk_size": part.chunk_size,
             "height": part.height,
-            "top": top
-            and [
-                top.segment.session, top.key, top.segment.seq, top.index, top.offset, top.length,
-            ],
+            "top": layout.plain_pointer(part.top),
             "base": part.base,
             "sessions": part.sessions,
             "counters": part.counters,
         }
-    )  # fmt: skip
+    )
 
 
 def _layout(plain: bytes, domain: DomainId, root: RootId) -> Layout:
     content = json.loads(plain)
-    top = None
-    if content["top"]:
-        session, key, seq, index, offset, length = content["top"]
-        top = Pointer(SegmentId(SessionId(session), seq), key, index, offset, length)
     return Layout(
         domain=domain,
         root=root,
@@ -181,7 +162,7 @@ def _layout(plain: bytes, domain: DomainId, root: RootId) -> Layout:
         size=content["size"],
         chunk_size=content["chunk_size"],
         height=content["height"],
-        top=top,
+        top=layout.pointer_from(content["top"]),
         base=content["base"],
         sessions=tuple(content["sessions"]),
         counters=content["counters"],

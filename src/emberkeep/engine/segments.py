@@ -22,10 +22,9 @@ from cryptography.exceptions import InvalidTag
 from emberkeep.engine import keys, layout
 from emberkeep.engine.errors import DamagedObject
 from emberkeep.engine.ids import DomainId
-from emberkeep.engine.keys import Cipher, DomainKeys, MetadataKey, Random
+from emberkeep.engine.keys import Cipher, MetadataKey, Random
 from emberkeep.engine.layout import Codec, Kind, Pointer, SegmentId
-from emberkeep.stores.base import Buffer, Store
-from emberkeep.stores.errors import ObjectNotFound
+from emberkeep.stores.base import Buffer
 
 MAX_RECORDS = 65_536
 OVERHEAD = 1 + keys.TAG_SIZE  # bytes of a record beside its content
@@ -33,7 +32,7 @@ SUFFIX = 64 << 10  # bytes at the end of a segment that are read first
 
 _FOOTER = struct.Struct("<IIH")  # records, data key, length of the volume's id
 _IDS = struct.Struct("<I")
-_FOOTER_COLUMNS = np.dtype(
+FOOTER_COLUMNS = np.dtype(
     [("index", "<u4"), ("offset", "<u8"), ("length", "<u4"), ("kind", "u1"), ("crc", "<u4")]
 )
 _threads = threading.local()
@@ -89,12 +88,19 @@ class Footer:
 
     volume: str
     key: int  # the number of the data key of its chunks and ids
-    records: npt.NDArray[Any]  # of _FOOTER_COLUMNS, ascending by index
+    records: npt.NDArray[Any]  # of FOOTER_COLUMNS, ascending by index
+
+    def find(self, index: int) -> Any | None:
+        """The row of a record; None if the segment has not got it (any more)."""
+        place = int(np.searchsorted(self.records["index"], index))
+        if place == len(self.records) or self.records["index"][place] != index:
+            return None
+        return self.records[place]
 
     def encode(self) -> bytes:
         volume = self.volume.encode()
         head = _FOOTER.pack(len(self.records), self.key, len(volume)) + volume
-        columns = b"".join(self.records[name].tobytes() for name in _FOOTER_COLUMNS.names or ())
+        columns = b"".join(self.records[name].tobytes() for name in FOOTER_COLUMNS.names or ())
         return zstandard.ZstdCompressor(level=3).compress(head + columns)
 
     @classmethod
@@ -102,12 +108,26 @@ class Footer:
         plain = _decompressed(data, 1 << 24, f"{name}: footer")
         count, key, length = _FOOTER.unpack_from(plain)
         start = _FOOTER.size + length
-        records = np.empty(count, _FOOTER_COLUMNS)
-        for column in _FOOTER_COLUMNS.names or ():
-            kind = _FOOTER_COLUMNS[column]
+        records = np.empty(count, FOOTER_COLUMNS)
+        for column in FOOTER_COLUMNS.names or ():
+            kind = FOOTER_COLUMNS[column]
             records[column] = np.frombuffer(plain, kind, count, start)
             start += kind.itemsize * count
         return cls(plain[_FOOTER.size : _FOOTER.size + length].decode(), key, records)
+
+
+def sealed_end(
+    footer: Footer,
+    metadata_key: MetadataKey,
+    domain: DomainId,
+    segment: SegmentId,
+    generation: str,
+    random: Random,
+) -> bytes:
+    """What follows the last record of a generation: the sealed footer and the trailer."""
+    key = metadata_key.footer_key(domain, segment.session, segment.seq, generation)
+    sealed = keys.seal(key, footer.encode(), random)
+    return sealed + layout.trailer(sealed)
 
 
 class SegmentBuilder:
@@ -164,18 +184,13 @@ class SegmentBuilder:
     def finish(self, metadata_key: MetadataKey, random: Random) -> bytearray:
         """End the segment; returns its bytes, to be put under its name of generation 0."""
         if self._chunks:
-            ids = _encode_ids(self._chunks)
+            ids = encode_ids(self._chunks)
             codec, data = shrink(ids, zstandard.ZstdCompressor(level=1))
             self._add(self._record_cipher, Kind.IDS, codec, data)
-        records = np.array(self._records, _FOOTER_COLUMNS)
-        footer_key = metadata_key.footer_key(
-            self._domain, self.segment.session, self.segment.seq, "0"
-        )
-        plain = Footer(self._volume, self._key, records).encode()
-        footer = keys.seal(footer_key, plain, random)
+        records = np.array(self._records, FOOTER_COLUMNS)
+        footer = Footer(self._volume, self._key, records)
         del self._buffer[self._end :]
-        self._buffer += footer
-        self._buffer += layout.trailer(footer)
+        self._buffer += sealed_end(footer, metadata_key, self._domain, self.segment, "0", random)
         return self._buffer
 
     def _add(self, cipher: Cipher, kind: Kind, codec: Codec, data: Buffer) -> Pointer:
@@ -193,7 +208,7 @@ class SegmentBuilder:
         return Pointer(self.segment, self._key, index, offset, length)
 
 
-def _encode_ids(chunks: list[tuple[int, int, bytes]]) -> bytes:
+def encode_ids(chunks: list[tuple[int, int, bytes]]) -> bytes:
     indexes, numbers, ids = zip(*chunks, strict=True)
     return b"".join(
         (
@@ -233,62 +248,3 @@ class ChunkIds:
         numbers = np.frombuffer(plain, "<u8", count, start + 4 * count)
         ids = np.frombuffer(plain, "u1", 16 * count, start + 12 * count).reshape(count, 16)
         return cls(indexes, numbers, ids)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tail:
-    """The end of a segment in memory: bytes from `start` on, and its footer."""
-
-    start: int
-    data: bytes
-    footer: Footer
-
-
-def read_footer(
-    store: Store, metadata_key: MetadataKey, domain: DomainId, segment: SegmentId
-) -> Footer:
-    """The footer of a segment's generation 0.  Raises `DamagedObject`."""
-    return _read_tail(store, metadata_key, domain, segment).footer
-
-
-def read_ids(
-    store: Store,
-    metadata_key: MetadataKey,
-    domain_keys: DomainKeys,
-    segment: SegmentId,
-) -> ChunkIds:
-    """The ids of a segment's chunks: one ranged read, seldom a second.  Raises `DamagedObject`."""
-    name = layout.segment_name(domain_keys.domain, segment)
-    tail = _read_tail(store, metadata_key, domain_keys.domain, segment)
-    last = tail.footer.records[-1]
-    if last["kind"] != Kind.IDS:
-        raise DamagedObject(f"{name}: it has no ids record, so no chunks")
-    offset, length = int(last["offset"]), int(last["length"])
-    if offset >= tail.start:
-        stored = tail.data[offset - tail.start : offset - tail.start + length]
-    else:
-        stored = store.get(name, offset=offset, length=length)
-    pointer = Pointer(segment, tail.footer.key, int(last["index"]), offset, length)
-    cipher = domain_keys.record_cipher(tail.footer.key, segment.session)
-    limit = _IDS.size + 28 * MAX_RECORDS
-    return ChunkIds.decode(open_record(cipher, Kind.IDS, pointer, stored, limit=limit, name=name))
-
-
-def _read_tail(
-    store: Store, metadata_key: MetadataKey, domain: DomainId, segment: SegmentId
-) -> _Tail:
-    name = layout.segment_name(domain, segment)
-    try:
-        size = store.stat(name).size
-        tail = store.get(name, offset=-SUFFIX)
-        sealed = layout.footer_of(tail, name)
-        if sealed is None:
-            tail = store.get(name, offset=-layout.trailer_length(tail))
-            sealed = layout.footer_of(tail, name)
-    except ObjectNotFound as error:
-        raise DamagedObject(f"{name} is missing") from error
-    if sealed is None:
-        raise DamagedObject(f"{name}: its footer is cut off")
-    key = metadata_key.footer_key(domain, segment.session, segment.seq, "0")
-    plain = keys.unseal(key, sealed, f"{name}: footer")
-    return _Tail(size - len(tail), tail, Footer.decode(plain, name))

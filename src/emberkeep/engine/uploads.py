@@ -5,7 +5,8 @@ after it data and map segments are apart, so that a walk of the map reads large 
 """
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from emberkeep.engine import layout
@@ -32,6 +33,7 @@ class Place:
     record_cipher: Cipher
     node_cipher: Cipher
     random: Random
+    clock: Callable[[], float]  # seconds, monotonic
 
 
 class Uploads:
@@ -49,7 +51,7 @@ class Uploads:
         self._seq = 0
         self._data: SegmentBuilder | None = None
         self._nodes: SegmentBuilder | None = None
-        self._threads = ThreadPoolExecutor(PUTS, thread_name_prefix="put")
+        self._threads = settings.pool(PUTS, "put")
         self._under_way: deque[Future[None]] = deque()
 
     def add_chunk(self, number: int, chunk_id: bytes, codec: Codec, data: Buffer) -> Pointer:
@@ -72,7 +74,7 @@ class Uploads:
             self._end(self._nodes)
         return found
 
-    def finish(self) -> None:
+    def flush(self) -> None:
         """Put what is open, and return when all segments were acknowledged."""
         for segment in (self._data, self._nodes):
             if segment is not None and segment in (self._data, self._nodes):

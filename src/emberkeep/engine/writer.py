@@ -4,8 +4,11 @@ Worker threads take a batch of chunks each and do all of it: read, test for zero
 with the base, compress.  One packer, the caller's thread, takes the batches in the volume's order,
 encrypts into the open segment and builds the map; two threads put segments.
 
+A successor of an unfinished session goes on at its last checkpoint if the source is the same point
+in time; else it finds by content what was stored.
+
 Invariants
-* the root is put last, after every segment was acknowledged;
+* the root is put last, after every segment was acknowledged, and a checkpoint likewise;
 * nothing is inherited that was not compared: a chunk keeps its place in the base only if the
   source's bytes have the id that the base's record has;
 * what is held in memory is bounded by the budget, never by the volume's size.
@@ -16,7 +19,7 @@ import hashlib
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,15 +27,20 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from emberkeep.engine import blockmap, layout, roots, segments
+from emberkeep.engine import blockmap, checkpoints, layout, roots, segments
 from emberkeep.engine.blockmap import FANOUT, Entries, Map, MapWriter, Nodes
+from emberkeep.engine.checkpoints import Counters, Origin, Saved
+from emberkeep.engine.damage import Bad
+from emberkeep.engine.earlier import Earlier, Known
 from emberkeep.engine.errors import DamagedObject
-from emberkeep.engine.ids import RootId
+from emberkeep.engine.ids import RootId, SessionId
 from emberkeep.engine.keys import ID_SIZE, DomainKeys
 from emberkeep.engine.layout import Codec, SegmentId
+from emberkeep.engine.ledger import Begun
 from emberkeep.engine.protocols import Source
 from emberkeep.engine.roots import Layout, Root
 from emberkeep.engine.segments import ChunkIds
+from emberkeep.engine.stored import SegmentReader
 from emberkeep.engine.uploads import PUTS, Place, Uploads
 from emberkeep.engine.work import MIB, Checkpoint, Progress, Report, Settings
 
@@ -56,6 +64,9 @@ class Written:
     read_bytes: int
     base: RootId | None
     damaged: tuple[str, ...]  # what of the base could not be read, and so was stored anew
+    # What the ledger's `commit` wants to know.
+    pins: tuple[SessionId, ...]
+    uses: tuple[SessionId, ...]
 
 
 def default_chunk_size(size: int) -> int:
@@ -65,9 +76,12 @@ def default_chunk_size(size: int) -> int:
 
 def back_up(
     place: Place,
+    reader: SegmentReader,
     source: Source,
     *,
+    begun: Begun,
     base: Root | None,
+    bad: Bad,
     description: Mapping[str, Any],
     volume: str,
     settings: Settings,
@@ -76,19 +90,22 @@ def back_up(
 ) -> Written:
     """Write a backup of all of the source; it shares with `base` what did not change.
 
+    `base` is the root that `begun` holds.  Records in `bad` are stored anew.
     Raises what the source, the store or `checkpoint` raises; then no root was put.
     """
     chunk = base.chunk_size if base else settings.chunk_size or default_chunk_size(source.size)
     uploads = Uploads(place, settings, checkpoint, volume=volume)
     with contextlib.closing(uploads):
-        packer = _Packer(place, source, base, chunk, uploads, settings, checkpoint)
+        packer = _Packer(
+            place, reader, source, begun, base, bad, chunk, uploads, settings, checkpoint
+        )
         packer.pack(report)
-        uploads.finish()
+        uploads.flush()
         checkpoint()
         return packer.commit(description)
 
 
-# What a worker found of one chunk: None if it is zero, else its id and, unless the base has it,
+# What a worker found of one chunk: None if it is zero, else its id and, unless it is there already,
 # what to store.
 _Found = tuple[bytes, Codec, bytes] | tuple[bytes, None, None] | None
 
@@ -100,6 +117,7 @@ class _Leaf:
     number: int
     base: Entries | None  # where its chunks may be inherited from
     expected: list[bytes | None]  # the ids of the base's chunks, where they are known
+    known: Known  # chunks that earlier sessions stored
     entries: Entries = field(default_factory=blockmap.no_entries)
     ids: npt.NDArray[np.uint8] = field(
         default_factory=lambda: np.zeros((FANOUT, ID_SIZE), np.uint8)
@@ -122,14 +140,19 @@ class _Packer:
     def __init__(
         self,
         place: Place,
+        reader: SegmentReader,
         source: Source,
+        begun: Begun,
         base: Root | None,
+        bad: Bad,
         chunk: int,
         uploads: Uploads,
         settings: Settings,
         checkpoint: Checkpoint,
     ) -> None:
         self._place = place
+        self._begun = begun
+        self._bad = bad
         self._source = source
         self._base = base
         self._chunk = chunk
@@ -139,9 +162,8 @@ class _Packer:
         self._damaged: dict[str, None] = {}
         self._base_map: Map | None = None
         if base is not None:
-            nodes = Nodes(place.store, place.metadata_key, place.domain)
-            self._base_map = Map(nodes, base.top)
-        self._base_ids = _BaseIds(place)
+            self._base_map = Map(Nodes(reader), base.top)
+        self._base_ids = _BaseIds(reader, place.keys)
         self._map = MapWriter(
             blockmap.height_for(source.size, chunk),
             base=self._base_map,
@@ -151,13 +173,31 @@ class _Packer:
         )
         self._read = self._chunks = self._new = 0
         self._top = blockmap.Top(1, None, blockmap.ZERO_DIGEST)
+        self._origin = Origin(source.change_id, begun.base, source.size, chunk)
+        self._before = Counters()  # what predecessors did of it
+        self._first_leaf = self._saved = 0
+        self._saved_bytes, self._saved_at = 0, place.clock()
+        self._pins = (*begun.predecessors, *((begun.pinned,) if begun.pinned else ()))
+        self._resume()
+        self._earlier = [Earlier(reader, place.keys, session, bad) for session in self._pins]
+
+    def _resume(self) -> None:
+        """Go on at the last checkpoint of a predecessor, if there is one that fits."""
+        place = self._place
+        saved = checkpoints.newest(
+            place.store, place.metadata_key, place.domain, self._begun.predecessors, self._origin
+        )
+        if saved is not None:
+            self._map.restore(saved.map)
+            self._first_leaf = saved.leaf
+            self._before = saved.counters
 
     def pack(self, report: Report) -> None:
         """Deal with all of the source."""
         worker = _Worker(self._source, self._chunk, self._place.keys, self._settings)
         window = _window(self._settings)
         pending: deque[tuple[_Batch, Future[list[_Found]]]] = deque()
-        with ThreadPoolExecutor(self._settings.threads, thread_name_prefix="chunks") as threads:
+        with self._settings.pool(self._settings.threads, "chunks") as threads:
             try:
                 for batch in self._batches():
                     pending.append((batch, threads.submit(worker.find, batch)))
@@ -173,7 +213,7 @@ class _Packer:
 
     def commit(self, description: Mapping[str, Any]) -> Written:
         """Put the root; everything that it refers to has been acknowledged."""
-        place, base = self._place, self._base
+        place, base, done = self._place, self._base, self._counters()
         root = RootId(place.session)
         part = Layout(
             domain=place.domain,
@@ -186,10 +226,10 @@ class _Packer:
             base=base.layout.root if base else None,
             sessions=tuple(self._map.sessions),
             counters={
-                "chunks": self._chunks,
-                "new_chunks": self._new,
-                "segments": self._uploads.count,
-                "stored_bytes": self._uploads.bytes,
+                "chunks": done.chunks,
+                "new_chunks": done.new_chunks,
+                "segments": done.segments,
+                "stored_bytes": done.stored,
             },
         )
         data = roots.encode(
@@ -206,19 +246,32 @@ class _Packer:
             root=root,
             sha256=hashlib.sha256(data).hexdigest(),
             size=part.size,
-            chunks=self._chunks,
-            new_chunks=self._new,
-            segments=self._uploads.count,
-            stored_bytes=self._uploads.bytes + len(data),
+            chunks=done.chunks,
+            new_chunks=done.new_chunks,
+            segments=done.segments,
+            stored_bytes=done.stored + len(data),
             read_bytes=self._read,
             base=part.base,
             damaged=tuple(self._damaged),
+            pins=self._pins,
+            uses=part.sessions,
+        )
+
+    def _counters(self) -> Counters:
+        before = self._before
+        return Counters(
+            chunks=before.chunks + self._chunks,
+            new_chunks=before.new_chunks + self._new,
+            segments=before.segments + self._uploads.count,
+            stored=before.stored + self._uploads.bytes,
         )
 
     def _batches(self) -> Iterator[_Batch]:
         """The chunks that may hold data, in batches, ascending; all others are zero."""
         per_batch = max(1, BATCH // self._chunk)
         for number, slots in self._leaves():
+            if number < self._first_leaf:
+                continue
             leaf = self._leaf(number)
             runs = [
                 (first, min(per_batch, end - first))
@@ -250,8 +303,11 @@ class _Packer:
             yield leaf, slots
 
     def _leaf(self, number: int) -> _Leaf:
-        """The leaf, with what the base has there."""
-        leaf = _Leaf(number, None, [None] * FANOUT)
+        """The leaf, with what the base and earlier sessions have there."""
+        known: Known = {}
+        for earlier in self._earlier:
+            known.update(earlier.chunks(number))
+        leaf = _Leaf(number, None, [None] * FANOUT, known)
         if self._base_map is None or number >= FANOUT ** (self._base_map.top.height - 1):
             return leaf
         try:
@@ -265,6 +321,8 @@ class _Packer:
         for slot in np.flatnonzero(node.entries["length"]):
             place = blockmap.pointer(node.entries[slot])
             assert place is not None
+            if (place.segment, place.index) in self._bad:
+                continue
             try:
                 leaf.expected[slot] = self._base_ids.of(place.segment, place.index)
             except DamagedObject as error:
@@ -281,8 +339,11 @@ class _Packer:
             chunk_id, codec, data = found
             leaf.ids[slot] = np.frombuffer(chunk_id, np.uint8)
             if codec is None or data is None:
-                assert leaf.base is not None
-                leaf.entries[slot] = leaf.base[slot]
+                if chunk_id == leaf.expected[slot]:
+                    assert leaf.base is not None
+                    leaf.entries[slot] = leaf.base[slot]
+                else:
+                    leaf.entries[slot] = leaf.known[chunk_id]
             else:
                 self._new += 1
                 number = leaf.number * FANOUT + slot
@@ -292,9 +353,32 @@ class _Packer:
         self._read += batch.count * self._chunk
         if batch.last:
             self._map.add_leaf(leaf.number, leaf.entries, leaf.ids)
+            self._save_now_and_then(leaf.number + 1)
         self._checkpoint()
         total = self._source.size
         report(Progress(min(done, total), total, self._uploads.bytes))
+
+    def _save_now_and_then(self, leaf: int) -> None:
+        """Put a checkpoint if it is time: all before `leaf` is in the map."""
+        place, settings = self._place, self._settings
+        if (
+            self._uploads.bytes - self._saved_bytes < settings.checkpoint_bytes
+            and place.clock() - self._saved_at < settings.checkpoint_seconds
+        ):
+            return
+        self._uploads.flush()
+        self._saved += 1
+        saved = Saved(self._origin, leaf, self._map.save(), self._counters())
+        checkpoints.put(
+            place.store,
+            place.metadata_key,
+            place.domain,
+            place.session,
+            self._saved,
+            saved,
+            place.random,
+        )
+        self._saved_bytes, self._saved_at = self._uploads.bytes, place.clock()
 
     def _note(self, error: DamagedObject) -> None:
         self._damaged[str(error)] = None
@@ -332,7 +416,9 @@ class _Worker:
                     continue
                 with view[begin : begin + self._chunk] as chunk:
                     chunk_id = self._keys.identify(chunk)
-                    if chunk_id == batch.leaf.expected[batch.first + number]:
+                    leaf = batch.leaf
+                    expected = leaf.expected[batch.first + number]
+                    if chunk_id == expected or chunk_id in leaf.known:
                         found.append((chunk_id, None, None))
                     else:
                         found.append((chunk_id, *segments.shrink(chunk, compressor)))
@@ -342,8 +428,9 @@ class _Worker:
 class _BaseIds:
     """The ids of the base's chunks, by segment; the latest are kept.  Used by one thread."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, reader: SegmentReader, domain_keys: DomainKeys) -> None:
+        self._reader = reader
+        self._keys = domain_keys
         self._kept: OrderedDict[SegmentId, ChunkIds | DamagedObject] = OrderedDict()
         self._size = 0
 
@@ -359,9 +446,8 @@ class _BaseIds:
         return ids.of(index)
 
     def _read(self, segment: SegmentId) -> ChunkIds | DamagedObject:
-        place = self._place
         try:
-            ids = segments.read_ids(place.store, place.metadata_key, place.keys, segment)
+            ids = self._reader.ids(self._reader.tail(segment), self._keys)
         except DamagedObject as error:
             return error
         self._size += ids.size

@@ -31,6 +31,10 @@ class StoredObject:
 class Store(Protocol):
     """One bucket, container or directory."""
 
+    @property
+    def settles_within(self) -> float:
+        """Seconds until an object that was put is surely found; 0 if it is at once."""
+
     def put(self, name: str, data: Buffer) -> None:
         """Store `data` under `name`, durably, before returning.
 

@@ -11,6 +11,8 @@ from emberkeep.stores.names import checked
 class MemoryStore:
     """Objects in a dictionary; as durable as its process."""
 
+    settles_within = 0.0
+
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
         self._lock = threading.Lock()

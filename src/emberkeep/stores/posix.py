@@ -27,6 +27,8 @@ _STRAY_SECONDS = 24 * 3600  # a temporary file this old belongs to nobody who li
 class PosixStore:
     """A directory as a store.  Any number of processes may share it."""
 
+    settles_within = 0.0
+
     def __init__(self, directory: Path) -> None:
         """Use `directory`, which is made (0700) when the first object is put."""
         self._directory = directory

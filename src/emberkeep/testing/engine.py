@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from hashlib import shake_256
 
 from emberkeep.engine.keyfile import KeyFile
+from emberkeep.engine.ledger import Ledger
+from emberkeep.engine.memory_ledger import MemoryLedger
 from emberkeep.engine.protocols import Extent
 from emberkeep.stores.base import Buffer
 
@@ -76,3 +78,9 @@ def a_key_manager(seed: str = "key") -> KeyFile:
     """A key manager whose key lies in memory."""
     random = repeatable(seed)
     return KeyFile(random(32), random=random)
+
+
+def a_ledger(ledger: Ledger | None = None) -> Callable[[str], Ledger]:
+    """What `Repository.create` and `open` want to know: the ledger, whatever the repository."""
+    kept = ledger or MemoryLedger()
+    return lambda _repository: kept

@@ -1,0 +1,239 @@
+"""Reading segments as the store has them now, whatever collections made of them.
+
+A pointer's offset and length hold for generation 0, which is one ranged read.  If that object is
+not there, the ledger names the generations that count; there a record is found by its index.
+Any generation that has a record has the same bytes.
+
+Invariant: that an object was not found is no proof that it is missing: it is looked for again, for
+as long as the store may take to settle, and never remembered.
+"""
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from emberkeep.engine import keys, layout, segments
+from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.ids import DomainId
+from emberkeep.engine.keys import DomainKeys, MetadataKey
+from emberkeep.engine.layout import Kind, Pointer, SegmentId
+from emberkeep.engine.ledger import Ledger
+from emberkeep.engine.segments import ChunkIds, Footer
+from emberkeep.stores.base import Store
+from emberkeep.stores.errors import ObjectNotFound
+
+_FIRST = "0"
+_IDS_LIMIT = 4 + 28 * segments.MAX_RECORDS
+_FIRST_WAIT = 0.1  # seconds
+_KEPT = 16  # tails, and gens, in memory
+_MOVED_KEPT = 10_000
+
+_T = TypeVar("_T")
+
+Gens = dict[int, str]  # the number of a segment → the generation that counts; absent: gone
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of one generation of a segment: its bytes from `start` on, and its footer."""
+
+    segment: SegmentId
+    generation: str
+    name: str
+    size: int
+    start: int
+    data: bytes
+    footer: Footer
+
+
+class Missing(DamagedObject):
+    """An object is not there."""
+
+
+class SegmentReader:
+    """Reads the segments of one domain.  May be used from many threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        metadata_key: MetadataKey,
+        domain: DomainId,
+        ledger: Ledger | None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Without a ledger the generations are taken from listings."""
+        self.store = store
+        self.metadata_key = metadata_key
+        self.domain = domain
+        self._ledger = ledger
+        self._sleep = sleep
+        self._tails: OrderedDict[tuple[SegmentId, str], Tail] = OrderedDict()
+        self._gens: OrderedDict[str, Gens] = OrderedDict()
+        self._moved: OrderedDict[SegmentId, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def records(self, wanted: Sequence[Pointer]) -> list[memoryview]:
+        """The stored bytes of records of one segment that lie near each other: one read.
+
+        Raises `DamagedObject` if the segment or one of them is missing.
+        """
+        segment = wanted[0].segment
+
+        def read(generation: str) -> list[memoryview]:
+            if generation == _FIRST:
+                places = [(pointer.offset, pointer.length) for pointer in wanted]
+                name = layout.segment_name(self.domain, segment)
+            else:
+                tail = self._tail(segment, generation)
+                name = tail.name
+                places = [_place(tail, pointer) for pointer in wanted]
+            begin = min(offset for offset, _length in places)
+            end = max(offset + length for offset, length in places)
+            data = memoryview(self.store.get(name, offset=begin, length=end - begin))
+            return [data[offset - begin : offset - begin + length] for offset, length in places]
+
+        return self._found(segment, read)
+
+    def record(self, wanted: Pointer) -> memoryview:
+        """The stored bytes of one record."""
+        return self.records([wanted])[0]
+
+    def name(self, segment: SegmentId) -> str:
+        """What to call a segment in a message."""
+        return layout.segment_name(self.domain, segment)
+
+    def tail(self, segment: SegmentId) -> Tail:
+        """The end of the segment.  Raises `DamagedObject`."""
+        return self._found(segment, lambda generation: self._tail(segment, generation))
+
+    def tail_of(self, segment: SegmentId, generation: str) -> Tail:
+        """The end of this generation.  Raises `DamagedObject`."""
+        try:
+            return self._tail(segment, generation)
+        except ObjectNotFound as error:
+            raise Missing(
+                f"{layout.segment_name(self.domain, segment, generation)} is missing"
+            ) from error
+
+    def ids(self, tail: Tail, domain_keys: DomainKeys) -> ChunkIds:
+        """The ids of a segment's chunks, also of those that are gone.  Raises `DamagedObject`."""
+        last = tail.footer.records[-1] if len(tail.footer.records) else None
+        if last is None or last["kind"] != Kind.IDS:
+            raise DamagedObject(f"{tail.name}: it has no ids record, so no chunks")
+        offset, length = int(last["offset"]), int(last["length"])
+        if offset >= tail.start:
+            stored = tail.data[offset - tail.start : offset - tail.start + length]
+        else:
+            stored = self.store.get(tail.name, offset=offset, length=length)
+        pointer = Pointer(tail.segment, tail.footer.key, int(last["index"]), offset, length)
+        cipher = domain_keys.record_cipher(tail.footer.key, tail.segment.session)
+        plain = segments.open_record(
+            cipher, Kind.IDS, pointer, stored, limit=_IDS_LIMIT, name=tail.name
+        )
+        return ChunkIds.decode(plain)
+
+    def object(self, name: str) -> bytes:
+        """All of an object that must be there.  Raises `DamagedObject`."""
+        left, wait = self.store.settles_within, _FIRST_WAIT
+        while True:
+            try:
+                return self.store.get(name)
+            except ObjectNotFound as error:
+                if left <= 0:
+                    raise Missing(f"{name} is missing") from error
+            self._sleep(min(wait, left))
+            left, wait = left - wait, 2 * wait
+
+    def gens(self, name: str) -> Gens:
+        """What the object `name` says of a session's segments.  Raises `DamagedObject`."""
+        with self._lock:
+            if name in self._gens:
+                return self._gens[name]
+        plain = keys.unseal(self.metadata_key.object_key(name), self.object(name), name)
+        found = {int(seq, 16): str(generation) for seq, generation in json.loads(plain).items()}
+        with self._lock:
+            self._gens[name] = found
+            if len(self._gens) > _KEPT:
+                self._gens.popitem(last=False)
+        return found
+
+    def generation(self, segment: SegmentId) -> str | None:
+        """The generation of a segment that counts now; None if it is gone."""
+        if self._ledger is None:
+            return self._listed(segment)
+        row = self._ledger.segset(segment.session)
+        if row is None:
+            return self._listed(segment)
+        if row.gens is None:
+            return _FIRST
+        try:
+            return self.gens(row.gens).get(segment.seq)
+        except DamagedObject:  # whatever generation has a record has the same bytes
+            return self._listed(segment)
+
+    def _found(self, segment: SegmentId, read: Callable[[str], _T]) -> _T:
+        """What `read` gives for the generation that counts."""
+        with self._lock:
+            tried = self._moved.get(segment, _FIRST)
+        left, wait = self.store.settles_within, _FIRST_WAIT
+        while True:
+            try:
+                return read(tried)
+            except ObjectNotFound as error:
+                not_found = error
+            generation = self.generation(segment)
+            if generation is None:
+                raise Missing(f"{self.name(segment)}: a collection removed it") from not_found
+            if generation == tried:
+                if left <= 0:
+                    name = layout.segment_name(self.domain, segment, generation)
+                    raise Missing(f"{name} is missing") from not_found
+                self._sleep(min(wait, left))
+                left, wait = left - wait, 2 * wait
+            tried = generation
+            with self._lock:
+                self._moved[segment] = generation
+                if len(self._moved) > _MOVED_KEPT:
+                    self._moved.popitem(last=False)
+
+    def _listed(self, segment: SegmentId) -> str | None:
+        """The newest generation that the store lists."""
+        prefix = layout.segment_name(self.domain, segment, "")
+        found = [layout.parse_segment_name(item.name)[1] for item in self.store.list(prefix)]
+        return max(found, key=layout.cycle_of, default=_FIRST)
+
+    def _tail(self, segment: SegmentId, generation: str) -> Tail:
+        """Raises `ObjectNotFound` and `DamagedObject`."""
+        with self._lock:
+            if (segment, generation) in self._tails:
+                return self._tails[segment, generation]
+        name = layout.segment_name(self.domain, segment, generation)
+        size = self.store.stat(name).size
+        data = self.store.get(name, offset=-segments.SUFFIX)
+        sealed = layout.footer_of(data, name)
+        if sealed is None:
+            data = self.store.get(name, offset=-layout.trailer_length(data))
+            sealed = layout.footer_of(data, name)
+        if sealed is None:
+            raise DamagedObject(f"{name}: its footer is cut off")
+        key = self.metadata_key.footer_key(self.domain, segment.session, segment.seq, generation)
+        plain = keys.unseal(key, sealed, f"{name}: footer")
+        footer = Footer.decode(plain, name)
+        tail = Tail(segment, generation, name, size, size - len(data), data, footer)
+        with self._lock:
+            self._tails[segment, generation] = tail
+            if len(self._tails) > _KEPT:
+                self._tails.popitem(last=False)
+        return tail
+
+
+def _place(tail: Tail, pointer: Pointer) -> tuple[int, int]:
+    row = tail.footer.find(pointer.index)
+    if row is None:
+        raise Missing(f"{tail.name}: record {pointer.index} is missing")
+    return int(row["offset"]), int(row["length"])
