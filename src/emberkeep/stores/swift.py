@@ -229,13 +229,13 @@ class SwiftStore:
             _headers, items = self.account.ask(
                 what, client.get_container, self.container, prefix=start, marker=last
             )
+            page = [(str(item["name"]), int(item["bytes"])) for item in items]
         except Refused as error:
             if error.status == 404:
                 return []  # no container: no objects
             raise
-        except ValueError as error:
-            raise Passing(f"{what}: Swift's answer is no JSON") from error
-        page = [(str(item["name"]), int(item["bytes"])) for item in items]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Passing(f"{what}: Swift's answer is no listing") from error
         names = [last, *(name for name, _size in page)]
         if any(after <= before for before, after in pairwise(names)):
             raise Passing(f"{what}: Swift's answer is not what comes after {last or 'the start'}")
