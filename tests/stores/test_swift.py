@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.stores.certificates import a_certificate
+from tests.certificates import certificates
 from tests.stores.fake_swift import APPLICATION_SECRET, PASSWORD, USER, FakeSwift
 from tests.stores.faults import (
     ALWAYS,
@@ -169,6 +169,7 @@ def test_a_404_is_believed_when_the_newest_copy_was_asked_for(
     proxy: FaultProxy, store: SwiftStore
 ) -> None:
     store.put("d/name", b"x")
+    proxy.record.requests.clear()
     for method, verb in (("GET", store.get), ("HEAD", store.stat)):
         proxy.inject(method, OBJECT, Refuse(404))
         verb("d/name")
@@ -366,12 +367,12 @@ def test_puts_of_one_name_wait_for_each_other(proxy: FaultProxy, store: SwiftSto
 
 
 def test_tls_is_verified_against_the_given_certificates(tmp_path: Path) -> None:
-    certificate = a_certificate(tmp_path)
+    made = certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.chain, certificate.key)
+    context.load_cert_chain(made.server)
     swift = FakeSwift(tls=context)
     try:
-        a_store(swift.url, ca_file=str(certificate.chain)).put("d/name", b"x")
+        a_store(swift.url, ca_file=str(made.authority)).put("d/name", b"x")
         with pytest.raises(StoreError, match=r"certificate.*set ca_file"):
             a_store(swift.url).put("d/name", b"x")
     finally:
