@@ -90,7 +90,7 @@ def running(directory: Path) -> Iterator[Ceph]:
         yield Ceph(f"http://127.0.0.1:{gateway}", "test", "testing")
 
 
-# No authentication between the daemons, one copy of all; no admin sockets, whose paths must be short.
+# The daemons trust each other; one copy of all; no admin sockets, whose paths could be too long.
 CONFIGURATION = """\
 [global]
 fsid = {cluster}

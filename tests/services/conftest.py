@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-
 from tests.services import ceph as ceph_module
 from tests.services import keystone as keystone_module
 from tests.services import swift as swift_module

@@ -10,7 +10,6 @@ from typing import Any
 
 from keystoneauth1.identity import V3Password
 from keystoneauth1.session import Session
-
 from tests.services.packages import environment
 from tests.services.servers import free_ports, serving
 
