@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.certificates import certificates
 from tests.services.packages import PATH, debian
 from tests.services.servers import free_ports, serving
 
@@ -17,6 +18,8 @@ class Ceph:
     """What a client of its S3 API needs; buckets are addressed by path."""
 
     s3_endpoint: str
+    s3_tls_endpoint: str  # its certificate is of the authority in `ca_file`
+    ca_file: Path
     s3_access_key: str
     s3_secret_key: str
 
@@ -25,7 +28,8 @@ class Ceph:
 def running(directory: Path) -> Iterator[Ceph]:
     """Run Ceph on `directory` while the context lasts; its objects are lost with it."""
     debian("radosgw")
-    monitor, gateway = free_ports(2)
+    monitor, gateway, tls = free_ports(3)
+    pems = certificates(directory)
     cluster = str(uuid.uuid4())
     file = directory / "ceph.conf"
     file.write_text(CONFIGURATION.format(at=directory, cluster=cluster, monitor=monitor))
@@ -78,7 +82,9 @@ def running(directory: Path) -> Iterator[Ceph]:
                 [
                     *("radosgw", "-c", file, "-f", "-n", "client.rgw"),
                     *("--rgw-data", directory, "--rgw-thread-pool-size", "64"),
-                    *("--rgw-frontends", f"beast endpoint=127.0.0.1:{gateway}"),
+                    "--rgw-frontends",
+                    f"beast endpoint=127.0.0.1:{gateway} ssl_endpoint=127.0.0.1:{tls} "
+                    f"ssl_certificate={pems.server}",
                 ],
                 log=directory / "rgw.log",
                 answers=gateway,
@@ -87,7 +93,13 @@ def running(directory: Path) -> Iterator[Ceph]:
         user = ["--uid", "test", "--display-name", "Test"]
         keys = ["--access-key", "test", "--secret-key", "testing"]
         run("radosgw-admin", "-n", "client.rgw", "user", "create", *user, *keys)
-        yield Ceph(f"http://127.0.0.1:{gateway}", "test", "testing")
+        yield Ceph(
+            s3_endpoint=f"http://127.0.0.1:{gateway}",
+            s3_tls_endpoint=f"https://127.0.0.1:{tls}",
+            ca_file=pems.authority,
+            s3_access_key="test",
+            s3_secret_key="testing",
+        )
 
 
 # The daemons trust each other; one copy of all; no admin sockets, whose paths could be too long.
