@@ -114,8 +114,9 @@ class Account:
         self.login = login
         self._ca_file = ca_file
         self._timeouts = timeouts
+        self.plugin = login.plugin()
         self._session = Session(
-            auth=login.plugin(), verify=ca_file or True, timeout=timeouts[1], app_name="emberkeep"
+            auth=self.plugin, verify=ca_file or True, timeout=timeouts[1], app_name="emberkeep"
         )
         self._slots = threading.BoundedSemaphore(connections)
         self._idle: list[HTTPConnection] = []
