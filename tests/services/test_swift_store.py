@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,17 +15,19 @@ from tests.stores.fault_suite import FaultSuite
 
 from emberkeep.stores.base import Store
 from emberkeep.stores.errors import ObjectExists, StoreError, StoreFull
-from emberkeep.stores.retries import Retries
+from emberkeep.stores.options import StoreOptions
 from emberkeep.stores.swift import SwiftStore
-from emberkeep.stores.swift_account import Login
 from emberkeep.testing.stores import StoreConformance
 
 pytestmark = pytest.mark.slow
 
 
-def login(swift: Swift) -> Login:
-    return Login(
-        swift.auth_url, username=swift.user, password=swift.key, project_name=swift.project
+def options(swift: Swift) -> StoreOptions:
+    return StoreOptions(
+        auth_url=swift.auth_url,
+        username=swift.user,
+        password=swift.key,
+        project_name=swift.project,
     )
 
 
@@ -35,13 +38,13 @@ def a_container() -> str:
 class TestTempauth(StoreConformance):
     @pytest.fixture
     def store(self, swift: Swift) -> Store:
-        return SwiftStore(a_container(), login=login(swift))
+        return SwiftStore(a_container(), "", options(swift))
 
 
 class TestKeystone(StoreConformance):
     @pytest.fixture
     def store(self, swift_of_keystone: Swift) -> Store:
-        return SwiftStore(a_container(), "a/prefix", login=login(swift_of_keystone))
+        return SwiftStore(a_container(), "a/prefix", options(swift_of_keystone))
 
 
 class TestFaults(FaultSuite):
@@ -50,13 +53,14 @@ class TestFaults(FaultSuite):
         return swift.s3_endpoint
 
     def store_at(self, url: str, place: str) -> Store:
-        return SwiftStore(
-            place,
-            login=Login(f"{url}/auth/v1.0", username="test:tester", password="testing"),
-            timeouts=(5, 1),
-            retries=Retries(attempts=5),
-            sleep=lambda _seconds: None,
+        options = StoreOptions(
+            auth_url=f"{url}/auth/v1.0",
+            username="test:tester",
+            password="testing",
+            timeout=1,
+            retries=4,
         )
+        return SwiftStore(place, "", options, sleep=lambda _seconds: None)
 
 
 def test_an_application_credential_logs_in(swift_of_keystone: Swift, keystone: Keystone) -> None:
@@ -72,13 +76,13 @@ def test_an_application_credential_logs_in(swift_of_keystone: Swift, keystone: K
         f"{keystone.auth_url}/users/{keystone.user_id}/application_credentials",
         json={"application_credential": {"name": secrets.token_hex(4)}},
     ).json()["application_credential"]
-    credential = Login(
-        keystone.auth_url,
+    credential = StoreOptions(
+        auth_url=keystone.auth_url,
         application_credential_id=made["id"],
         application_credential_secret=made["secret"],
         region_name=keystone.region,
     )
-    store = SwiftStore(a_container(), login=credential)
+    store = SwiftStore(a_container(), "", credential)
     store.put("d/name", b"x")
     assert store.get("d/name") == b"x"
 
@@ -87,9 +91,9 @@ def test_a_token_that_is_no_longer_accepted_is_renewed(
     swift: Swift, swift_of_keystone: Swift
 ) -> None:
     for one in (swift, swift_of_keystone):
-        store = SwiftStore(a_container(), login=login(one), retries=Retries(attempts=2))
+        store = SwiftStore(a_container(), "", options(one))
         store.put("d/name", b"x")
-        plugin = store.account.plugin
+        plugin = store.account.login
         state = json.loads(plugin.get_auth_state() or "")
         state["auth_token"] = "expired"
         plugin.set_auth_state(json.dumps(state))
@@ -99,13 +103,13 @@ def test_a_token_that_is_no_longer_accepted_is_renewed(
 
 def test_a_wrong_secret_is_told(swift: Swift, swift_of_keystone: Swift) -> None:
     for one in (swift, swift_of_keystone):
-        wrong = Login(one.auth_url, username=one.user, password="wrong", project_name=one.project)
+        wrong = replace(options(one), password="wrong")
         with pytest.raises(StoreError, match="answered 401; check the user"):
-            SwiftStore(a_container(), login=wrong).get("d/name")
+            SwiftStore(a_container(), "", wrong).get("d/name")
 
 
 def test_a_quota_is_told(swift: Swift) -> None:
-    store = SwiftStore(a_container(), login=login(swift))
+    store = SwiftStore(a_container(), "", options(swift))
     quota = {"X-Container-Meta-Quota-Bytes": "100"}
     store.account.ask("quota", put_container, store.container, headers=quota)
     store.put("d/name", bytes(60))
@@ -116,7 +120,7 @@ def test_a_quota_is_told(swift: Swift) -> None:
 
 def test_a_large_object_is_refused_before_all_of_it_was_sent(swift: Swift) -> None:
     """Swift answers without reading what is still under way."""
-    store = SwiftStore(a_container(), login=login(swift))
+    store = SwiftStore(a_container(), "", options(swift))
     store.put("d/name", b"first")
     with pytest.raises(ObjectExists):
         store.put("d/name", bytes(32 << 20))
@@ -132,7 +136,7 @@ def test_servers_may_come_back_while_a_put_waits(swift: Swift) -> None:
             if server.process is None:
                 server.start()
 
-    store = SwiftStore(a_container(), login=login(swift), sleep=come_back)
+    store = SwiftStore(a_container(), "", options(swift), sleep=come_back)
     store.put("d/before", b"x")
     for down in ("object", "proxy"):
         waited.clear()

@@ -9,9 +9,8 @@ from tests.stores.faults import FaultProxy, Refuse
 
 from emberkeep.engine.repository import Repository
 from emberkeep.stores.base import Store
-from emberkeep.stores.retries import Retries
+from emberkeep.stores.options import StoreOptions
 from emberkeep.stores.swift import SwiftStore
-from emberkeep.stores.swift_account import Login
 from emberkeep.testing.engine import Disk, Image, a_key_manager, a_ledger, repeatable
 
 
@@ -23,14 +22,10 @@ class TestSwift(FaultSuite):
         fake.close()
 
     def store_at(self, url: str, place: str) -> Store:
-        login = Login(f"{url}/auth/v1.0", username=USER, password=PASSWORD)
-        return SwiftStore(
-            place,
-            login=login,
-            timeouts=(5, 0.5),
-            retries=Retries(attempts=5),
-            sleep=lambda _seconds: None,
+        options = StoreOptions(
+            auth_url=f"{url}/auth/v1.0", username=USER, password=PASSWORD, timeout=0.5, retries=4
         )
+        return SwiftStore(place, "", options, sleep=lambda _seconds: None)
 
     def test_a_restore_waits_for_segments_that_are_not_found_yet(
         self, proxy: FaultProxy, store: Store, direct: Store

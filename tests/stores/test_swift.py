@@ -4,8 +4,9 @@ import hashlib
 import logging
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,9 @@ from tests.stores.faults import (
 
 from emberkeep.stores.base import Store, StoredObject
 from emberkeep.stores.errors import ObjectExists, ObjectNotFound, StoreError, StoreFull
-from emberkeep.stores.retries import Retries
+from emberkeep.stores.open import open_store
+from emberkeep.stores.options import StoreOptions
 from emberkeep.stores.swift import SwiftStore
-from emberkeep.stores.swift_account import Login
 from emberkeep.testing.stores import StoreConformance
 
 OBJECT = "/d/name$"
@@ -51,99 +52,117 @@ def waits() -> list[float]:
 
 @pytest.fixture
 def store(proxy: FaultProxy, waits: list[float]) -> SwiftStore:
-    return a_store(proxy.url, waits)
+    return a_store(tempauth(proxy.url), waits)
 
 
-def a_store(url: str, waits: list[float] | None = None, **named: object) -> SwiftStore:
-    wanted = {"login": tempauth(url), "timeouts": (5, 5), **named}
+def a_store(
+    options: StoreOptions, waits: list[float] | None = None, *, prefix: str = "az1/here"
+) -> SwiftStore:
     waits = [] if waits is None else waits
-    return SwiftStore("backups", "az1/here", sleep=waits.append, **wanted)  # type: ignore[arg-type]
+    return SwiftStore("backups", prefix, options, sleep=waits.append)
 
 
-def tempauth(url: str, password: str = PASSWORD) -> Login:
-    return Login(f"{url}/auth/v1.0", username=USER, password=password)
+def tempauth(url: str) -> StoreOptions:
+    return StoreOptions(auth_url=f"{url}/auth/v1.0", username=USER, password=PASSWORD, timeout=5)
 
 
-def keystone(url: str) -> Login:
-    return Login(f"{url}/v3", username=USER, password=PASSWORD, project_name="p")
+def keystone(url: str) -> StoreOptions:
+    return replace(tempauth(url), auth_url=f"{url}/v3", project_name="p")
 
 
-def application(url: str) -> Login:
-    return Login(
-        f"{url}/v3",
+def application(url: str) -> StoreOptions:
+    return StoreOptions(
+        auth_url=f"{url}/v3/",
         application_credential_id="i",
         application_credential_secret=APPLICATION_SECRET,
+        timeout=5,
     )
+
+
+EVERY_LOGIN = pytest.mark.parametrize(
+    ("login", "method"),
+    [(tempauth, "v1"), (keystone, "password"), (application, "application_credential")],
+)
+Login = Callable[[str], StoreOptions]
 
 
 class TestConformance(StoreConformance):
     @pytest.fixture
     def store(self, swift: FakeSwift) -> Store:
-        return a_store(swift.url)
+        return a_store(tempauth(swift.url))
 
 
 class TestConformanceWithoutPrefix(StoreConformance):
     @pytest.fixture
     def store(self, swift: FakeSwift) -> Store:
-        return SwiftStore("backups", login=keystone(swift.url))
+        return a_store(keystone(swift.url), prefix="")
 
 
-@pytest.mark.parametrize(
-    ("login", "method"),
-    [(tempauth, "v1"), (keystone, "password"), (application, "application_credential")],
-)
-def test_every_way_to_log_in(swift: FakeSwift, login: object, method: str) -> None:
-    store = a_store(swift.url, login=login(swift.url))  # type: ignore[operator]
+@EVERY_LOGIN
+def test_every_way_to_log_in(swift: FakeSwift, login: Login, method: str) -> None:
+    store = a_store(login(swift.url))
     store.put("d/name", b"x")
     assert store.get("d/name") == b"x"
     assert swift.state.logins == [method]
 
 
-@pytest.mark.parametrize("login", [tempauth, keystone, application])
-def test_an_expired_token_is_renewed_once_whoever_needs_it(swift: FakeSwift, login: object) -> None:
-    store = a_store(swift.url, login=login(swift.url))  # type: ignore[operator]
+@EVERY_LOGIN
+def test_an_expired_token_is_renewed_once_whoever_needs_it(
+    swift: FakeSwift, login: Login, method: str
+) -> None:
+    store = a_store(login(swift.url))
     store.put("d/name", b"x")
     swift.expire_tokens()
     with ThreadPoolExecutor(8) as threads:
         assert set(threads.map(lambda _n: store.get("d/name"), range(8))) == {b"x"}
-    assert len(swift.state.logins) == 2
+    assert swift.state.logins == [method, method]
 
 
 def test_a_wrong_password_is_told_without_telling_it(swift: FakeSwift) -> None:
-    store = a_store(swift.url, login=tempauth(swift.url, "a-wrong-one"))
+    wrong = replace(tempauth(swift.url), password="a-wrong-one")
     with pytest.raises(StoreError, match=r"login at 127.0.0.1:\d+: answered 401; check") as error:
-        store.get("d/name")
-    assert "a-wrong-one" not in repr(error.value) + repr(store.account.login)
+        a_store(wrong).get("d/name")
+    assert "a-wrong-one" not in repr(error.value)
 
 
 @pytest.mark.parametrize(
-    ("login", "missing"),
+    ("options", "missing"),
     [
-        (Login("http://h/v3"), "username and password and project_name"),
-        (Login("http://h/v3", username="u", password="p"), "project_name"),
-        (Login("http://h/auth/v1.0", username="u"), "password"),
-        (Login("http://h/v3", application_credential_id="i"), "application_credential_secret"),
-        (Login("http://h/v2.0", username="u", password="p"), "ends in /v3"),
-        (Login("h/v3", username="u", password="p"), "ends in /v3"),
+        (StoreOptions(), "auth_url"),
+        (StoreOptions(auth_url="http://h/v3"), "username and password and project_name"),
+        (StoreOptions(auth_url="http://h/v3", username="u", password="p"), "project_name"),
+        (StoreOptions(auth_url="http://h/auth/v1.0", username="u"), "set password$"),
+        (
+            StoreOptions(auth_url="http://h/v3", application_credential_id="i"),
+            "application_credential_secret",
+        ),
+        (StoreOptions(auth_url="http://h/v2.0", username="u", password="p"), "ends in /v3"),
+        (StoreOptions(auth_url="h/v3", username="u", password="p"), "ends in /v3"),
+        (StoreOptions(auth_url="http://u:p@h/v3"), "auth_url: write http"),
     ],
 )
-def test_what_is_missing_to_log_in_is_named(login: Login, missing: str) -> None:
+def test_what_is_missing_to_log_in_is_named(options: StoreOptions, missing: str) -> None:
     with pytest.raises(StoreError, match=missing):
-        SwiftStore("backups", login=login)
+        a_store(options)
 
 
 def test_a_catalog_without_the_region_is_told(swift: FakeSwift) -> None:
-    login = Login(
-        f"{swift.url}/v3", username=USER, password=PASSWORD, project_name="p", region_name="two"
-    )
+    store = a_store(replace(keystone(swift.url), region_name="two"))
     with pytest.raises(StoreError, match="no public object-store endpoint in region two"):
-        a_store(swift.url, login=login).stat("d/name")
+        store.stat("d/name")
 
 
-@pytest.mark.parametrize("container", ["", "a/b", "x" * 257])
-def test_what_is_no_container_is_refused(container: str) -> None:
-    with pytest.raises(StoreError, match="no name of a Swift container"):
-        SwiftStore(container, login=tempauth("http://h"))
+@pytest.mark.parametrize(
+    "url", ["swift:///", "swift://host/backups", "swift:///backups?x", "swift:///" + "x" * 257]
+)
+def test_what_is_no_container_is_refused(url: str) -> None:
+    with pytest.raises(StoreError, match=r"swift:///CONTAINER|no name of a Swift container"):
+        open_store(url, tempauth("http://h"))
+
+
+def test_a_url_names_container_and_prefix(swift: FakeSwift) -> None:
+    open_store("swift:///My%20backups/az1/here/", tempauth(swift.url)).put("d/name", b"x")
+    assert swift.state.containers == {"My backups": {"az1/here/d/name": b"x"}}
 
 
 def test_the_container_is_made_by_the_first_put(swift: FakeSwift, store: SwiftStore) -> None:
@@ -330,16 +349,16 @@ def test_waits_grow_and_are_never_shorter_than_asked_for(
 
 def test_nobody_there_is_told_with_the_reason(swift: FakeSwift) -> None:
     with FaultProxy(swift.url) as proxy:
-        store = a_store(proxy.url)
+        store = a_store(tempauth(proxy.url))
         store.put("d/name", b"x")
     with pytest.raises(StoreError, match=r"127.0.0.1:\d+: Connection refused; given up after 9"):
         store.get("d/name")
     with pytest.raises(StoreError, match=r"login at 127.0.0.1:\d+: .*Connection refused"):
-        a_store(proxy.url).get("d/name")
+        a_store(tempauth(proxy.url)).get("d/name")
 
 
 def test_connections_are_bounded_and_used_again(proxy: FaultProxy) -> None:
-    store = a_store(proxy.url, connections=2)
+    store = a_store(replace(tempauth(proxy.url), connections=2))
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda n: store.put(f"d/{n}", bytes(n)), range(40)))
     # One more, for the login.
@@ -372,9 +391,10 @@ def test_tls_is_verified_against_the_given_certificates(tmp_path: Path) -> None:
     context.load_cert_chain(made.server)
     swift = FakeSwift(tls=context)
     try:
-        a_store(swift.url, ca_file=str(made.authority)).put("d/name", b"x")
+        trusting = replace(tempauth(swift.url), ca_file=str(made.authority))
+        a_store(trusting).put("d/name", b"x")
         with pytest.raises(StoreError, match=r"certificate.*set ca_file"):
-            a_store(swift.url).put("d/name", b"x")
+            a_store(tempauth(swift.url)).put("d/name", b"x")
     finally:
         swift.close()
 
@@ -384,14 +404,15 @@ def test_no_secret_reaches_a_log_or_a_message(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     told = ""
-    for login in (tempauth(proxy.url), keystone(proxy.url), application(proxy.url)):
-        store = a_store(proxy.url, login=login, retries=Retries(attempts=2))
+    for login in (tempauth, keystone, application):
+        options = replace(login(proxy.url), retries=1)
+        store = a_store(options)
         store.put("d/name", b"x")
         for status in (400, 401, 403, 500):
             rule = proxy.inject("GET", OBJECT, Refuse(status), times=2)
             with pytest.raises(StoreError) as error:
                 store.get("d/name")
-            told += repr(error.value) + repr(login)
+            told += repr(error.value) + repr(options)
             assert rule.struck
             proxy.heal()
     told += caplog.text

@@ -16,22 +16,25 @@ Within a process they wait for each other here; between processes nobody must co
 import contextlib
 import hashlib
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from swiftclient import client
 from swiftclient.utils import LengthWrapper
 
 from emberkeep.stores.base import Buffer, StoredObject
-from emberkeep.stores.errors import InvalidName, ObjectExists, ObjectNotFound, StoreError
-from emberkeep.stores.names import checked
+from emberkeep.stores.errors import ObjectExists, ObjectNotFound, StoreError
+from emberkeep.stores.names import checked, is_name
+from emberkeep.stores.options import StoreOptions
 from emberkeep.stores.retries import Passing, Retries
-from emberkeep.stores.swift_account import Account, Login, Refused
+from emberkeep.stores.swift_account import Account, Refused
+from emberkeep.stores.turns import Turns
 
+_SETTLES_WITHIN = 60.0  # seconds
 _NEWEST = {"X-Newest": "true"}
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -42,36 +45,42 @@ _T = TypeVar("_T")
 class SwiftStore:
     """A container, or what lies under a prefix in it.  Any number of processes may share it."""
 
-    settles_within = 60.0
-
     def __init__(
         self,
         container: str,
-        prefix: str = "",
+        prefix: str,
+        options: StoreOptions,
         *,
-        login: Login,
-        ca_file: str | None = None,
-        connections: int = 16,
-        timeouts: tuple[float, float] = (10.0, 60.0),
-        retries: Retries = Retries(),  # noqa: B008 (an immutable value)
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Use `container`, which is made when the first object is put.
 
-        `ca_file`: certificates that vouch for the servers, instead of the system's.
-        `connections`: at most so many at once; who needs one more waits.
-        `timeouts`: seconds until a connection is made, and until the next bytes come.
+        Raises `StoreError` if options are missing.
         """
         if not container or "/" in container or len(container.encode()) > 256:
             raise StoreError(f"{container!r} is no name of a Swift container")
         self.container = container
-        self.ca_file = ca_file
-        self.account = Account(login, ca_file=ca_file, connections=connections, timeouts=timeouts)
+        self.account = Account(options)
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._retries = retries
+        self._settles_within = (
+            _SETTLES_WITHIN if options.settles_within is None else options.settles_within
+        )
+        self._retries = Retries(attempts=options.retries + 1)
         self._sleep = sleep
-        self._being_put: set[str] = set()
-        self._put_ended = threading.Condition()
+        self._turns = Turns()
+
+    @classmethod
+    def at(cls, url: str, options: StoreOptions) -> "SwiftStore":
+        """The store at swift:///CONTAINER[/PREFIX]; the options say where Swift is."""
+        parts = urlsplit(url)
+        container, _, prefix = unquote(parts.path).removeprefix("/").partition("/")
+        if parts.netloc or parts.query or parts.fragment or not container:
+            raise StoreError("a Swift URL is swift:///CONTAINER[/PREFIX]; auth_url says where")
+        return cls(container, prefix, options)
+
+    @property
+    def settles_within(self) -> float:
+        return self._settles_within
 
     def put(self, name: str, data: Buffer) -> None:
         checked(name)
@@ -94,7 +103,7 @@ class SwiftStore:
                     raise Passing(f"{error}; yet it has no such object") from error
                 self._put(name, view, checksum, over=True)
 
-        with self._alone(name):
+        with self._turns.turn(name):
             self._persist(attempt)
 
     def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
@@ -115,7 +124,7 @@ class SwiftStore:
         while page := self._persist(partial(self._page, start, last)):
             for full_name, size in page:
                 name = full_name[len(self._prefix) :]
-                if _is_name(name):  # else it is not one of ours
+                if is_name(name):  # else it is not one of ours
                     yield StoredObject(name, size)
             last = page[-1][0]
 
@@ -264,19 +273,6 @@ class SwiftStore:
     def _persist(self, ask: Callable[[], _T]) -> _T:
         return self._retries.persist(ask, sleep=self._sleep)
 
-    @contextlib.contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
-        """Let nobody else of this process put under the name meanwhile."""
-        with self._put_ended:
-            self._put_ended.wait_for(lambda: name not in self._being_put)
-            self._being_put.add(name)
-        try:
-            yield
-        finally:
-            with self._put_ended:
-                self._being_put.remove(name)
-                self._put_ended.notify_all()
-
     def _at(self, name: str) -> str:
         return f"swift:///{self.container}/{self._prefix}{name}"
 
@@ -290,14 +286,6 @@ class _Bytes:
     def read(self, size: int) -> memoryview:
         piece, self._left = self._left[:size], self._left[size:]
         return piece
-
-
-def _is_name(name: str) -> bool:
-    try:
-        checked(name)
-    except InvalidName:
-        return False
-    return True
 
 
 def _range(offset: int, length: int | None) -> dict[str, str]:

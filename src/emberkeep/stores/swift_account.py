@@ -11,7 +11,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,8 +25,11 @@ from swiftclient.exceptions import ClientException
 from urllib3.exceptions import HTTPError
 
 from emberkeep.stores.errors import StoreError, StoreFull
+from emberkeep.stores.options import StoreOptions
 from emberkeep.stores.retries import Passing, retry_after
 
+_CONNECTING = 10.0  # seconds, at most
+_KINDS = ("v3", "v1.0", "v1")
 _PASSING = {408, 422, 429, 498, 499}  # 422: the bytes were damaged on their way
 _FULL = {413, 507}
 _BROKEN = (RequestException, HTTPError, http.client.HTTPException, OSError)
@@ -46,79 +48,20 @@ class Refused(StoreError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Where a token is asked for, and as whom.
-
-    An `auth_url` that ends in `/v3` is Keystone's: `username` and `password` with `project_name`,
-    or an application credential.  One that ends in `/v1.0` is tempauth's: `username` (account:user)
-    and `password`.
-    """
-
-    auth_url: str
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    project_name: str | None = None
-    user_domain_name: str = "Default"
-    project_domain_name: str = "Default"
-    application_credential_id: str | None = None
-    application_credential_secret: str | None = field(default=None, repr=False)
-    region_name: str | None = None
-    interface: str = "public"
-
-    def plugin(self) -> BaseIdentityPlugin:
-        """Raises `StoreError`, naming what is missing."""
-        parts = urlsplit(self.auth_url)
-        kind = parts.path.rstrip("/").rpartition("/")[2]
-        if parts.scheme not in ("http", "https") or kind not in ("v3", "v1", "v1.0"):
-            raise StoreError(
-                "Swift's auth_url is http(s)://HOST:PORT/… and ends in /v3 (Keystone) or in /v1.0 "
-                "(tempauth)"
-            )
-        if kind != "v3":
-            self._need("username", "password")
-            plugin: BaseIdentityPlugin = authv1.PasswordPlugin(
-                self.auth_url, self.username, self.password
-            )
-            return plugin
-        if self.application_credential_id:
-            self._need("application_credential_secret")
-            return v3.ApplicationCredential(
-                self.auth_url,
-                application_credential_id=self.application_credential_id,
-                application_credential_secret=self.application_credential_secret or "",
-            )
-        self._need("username", "password", "project_name")
-        return v3.Password(
-            self.auth_url,
-            username=self.username,
-            password=self.password or "",
-            project_name=self.project_name,
-            user_domain_name=self.user_domain_name,
-            project_domain_name=self.project_domain_name,
-        )
-
-    def _need(self, *names: str) -> None:
-        missing = [name for name in names if not getattr(self, name)]
-        if missing:
-            raise StoreError(f"to log in to Swift, also set {' and '.join(missing)}")
-
-
 class Account:
     """Sends requests to the login's account.  May be used from any number of threads at once."""
 
-    def __init__(
-        self, login: Login, *, ca_file: str | None, connections: int, timeouts: tuple[float, float]
-    ) -> None:
-        """See `SwiftStore`."""
-        self.login = login
-        self._ca_file = ca_file
-        self._timeouts = timeouts
-        self.plugin = login.plugin()
+    def __init__(self, options: StoreOptions) -> None:
+        """Raises `StoreError` if options for the login are missing."""
+        self.login = login(options)
+        self._options = options
         self._session = Session(
-            auth=self.plugin, verify=ca_file or True, timeout=timeouts[1], app_name="emberkeep"
+            auth=self.login,
+            verify=options.ca_file or True,
+            timeout=options.timeout,
+            app_name="emberkeep",
         )
-        self._slots = threading.BoundedSemaphore(connections)
+        self._slots = threading.BoundedSemaphore(options.connections)
         self._idle: list[HTTPConnection] = []
 
     def ask(self, what: str, request: Callable[..., _T], *arguments: object, **named: object) -> _T:
@@ -166,7 +109,8 @@ class Account:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                connection = HTTPConnection(url, cacert=self._ca_file, timeout=self._timeouts)
+                seconds = (min(_CONNECTING, self._options.timeout), self._options.timeout)
+                connection = HTTPConnection(url, cacert=self._options.ca_file, timeout=seconds)
             try:
                 yield connection
             except ClientException:  # a whole answer came
@@ -179,13 +123,14 @@ class Account:
 
     def _token(self) -> tuple[str, str]:
         """The account's URL and a token."""
-        login = self.login
-        what = f"login at {_host(login.auth_url)}"
+        options = self._options
+        auth_url = options.auth_url or ""
+        what = f"login at {_host(auth_url)}"
         try:
             url = self._session.get_endpoint(
                 service_type="object-store",
-                interface=login.interface,
-                region_name=login.region_name,
+                interface=options.interface,
+                region_name=options.region_name,
             )
             token = self._session.get_token()
         except login_errors.HttpError as error:
@@ -197,7 +142,7 @@ class Account:
                 f"{message}; check the user, its secret and its project in the configuration"
             ) from error
         except (login_errors.ConnectionError, OSError) as error:
-            _failed(what, login.auth_url, error)
+            _failed(what, auth_url, error)
         except login_errors.CatalogException:
             url = token = None
         except login_errors.ClientException as error:
@@ -205,12 +150,54 @@ class Account:
                 f"{what}: no such service answers there ({type(error).__name__}); check auth_url"
             ) from error
         if url is None or token is None:
-            where = f" in region {login.region_name}" if login.region_name else ""
+            where = f" in region {options.region_name}" if options.region_name else ""
             raise StoreError(
-                f"{what}: the catalog has no {login.interface} object-store endpoint{where}; "
+                f"{what}: the catalog has no {options.interface} object-store endpoint{where}; "
                 "check region_name and interface"
             )
         return url.rstrip("/"), token
+
+
+def login(options: StoreOptions) -> BaseIdentityPlugin:
+    """Keystone's (an `auth_url` that ends in `/v3`) or tempauth's (`/v1.0`).
+
+    Keystone takes an application credential, or `username` and `password` with `project_name`.
+    Raises `StoreError`, naming what is missing.
+    """
+
+    def need(*names: str) -> list[str]:
+        missing = [name for name in names if not getattr(options, name)]
+        if missing:
+            raise StoreError(f"to log in to Swift, also set {' and '.join(missing)}")
+        return [getattr(options, name) for name in names]
+
+    (auth_url,) = need("auth_url")
+    parts = urlsplit(auth_url)
+    kind = parts.path.rstrip("/").rpartition("/")[2]
+    if parts.scheme not in ("http", "https") or "@" in parts.netloc or kind not in _KINDS:
+        raise StoreError(
+            "auth_url: write http(s)://HOST[:PORT]/… that ends in /v3 (Keystone) or in /v1.0 "
+            "(tempauth)"
+        )
+    if kind != "v3":
+        plugin: BaseIdentityPlugin = authv1.PasswordPlugin(auth_url, *need("username", "password"))
+        return plugin
+    if options.application_credential_id:
+        (secret,) = need("application_credential_secret")
+        return v3.ApplicationCredential(
+            auth_url,
+            application_credential_id=options.application_credential_id,
+            application_credential_secret=secret,
+        )
+    username, password, project_name = need("username", "password", "project_name")
+    return v3.Password(
+        auth_url,
+        username=username,
+        password=password,
+        project_name=project_name,
+        user_domain_name=options.user_domain_name,
+        project_domain_name=options.project_domain_name,
+    )
 
 
 def _answered(what: str, error: ClientException) -> NoReturn:
