@@ -9,8 +9,8 @@ from emberkeep.stores.options import StoreOptions
 from emberkeep.stores.posix import PosixStore
 
 KINDS = (
-    "file:///DIRECTORY, s3+https://HOST[:PORT]/BUCKET[/PREFIX], s3+http://HOST[:PORT]/BUCKET[/PREFIX], "
-    "s3://BUCKET[/PREFIX]"
+    "file:///DIRECTORY, s3+https://HOST[:PORT]/BUCKET[/PREFIX], "
+    "s3+http://HOST[:PORT]/BUCKET[/PREFIX], s3://BUCKET[/PREFIX]"
 )
 
 
