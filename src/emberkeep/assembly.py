@@ -68,7 +68,7 @@ def make_key(configuration: Configuration) -> None:
         return
     for zone in configuration.zones:
         try:
-            open_store(zone.repository).stat("format")
+            open_store(zone.repository, zone.store).stat("format")
         except ObjectNotFound:
             continue
         raise StateError(
@@ -85,14 +85,16 @@ def open_repositories(configuration: Configuration) -> dict[str, Repository]:
     """
     keys = KeyFile.load(configuration.key_file)
     opened: dict[str, Repository] = {}
-    for url in dict.fromkeys(zone.repository for zone in configuration.zones):
-        store = open_store(url)
+    for zone in configuration.zones:
+        if zone.repository in opened:
+            continue
+        store = open_store(zone.repository, zone.store)
         try:
             store.stat("format")
         except ObjectNotFound:
-            opened[url] = Repository.create(store, keys)
+            opened[zone.repository] = Repository.create(store, keys)
         else:
-            opened[url] = Repository.open(store, keys)
+            opened[zone.repository] = Repository.open(store, keys)
     return {zone.name: opened[zone.repository] for zone in configuration.zones}
 
 

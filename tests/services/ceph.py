@@ -84,7 +84,7 @@ def running(directory: Path) -> Iterator[Ceph]:
                     *("--rgw-data", directory, "--rgw-thread-pool-size", "64"),
                     "--rgw-frontends",
                     f"beast endpoint=127.0.0.1:{gateway} ssl_endpoint=127.0.0.1:{tls} "
-                    f"ssl_certificate={pems.server}",
+                    f"ssl_certificate={pems.server} tcp_nodelay=1",
                 ],
                 log=directory / "rgw.log",
                 answers=gateway,

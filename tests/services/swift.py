@@ -8,7 +8,7 @@ import getpass
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.services.keystone import Keystone
@@ -34,7 +34,7 @@ class Swift:
     s3_endpoint: str
     s3_access_key: str
     s3_secret_key: str
-    servers: dict[str, Server]
+    servers: dict[str, Server] = field(hash=False)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.stores.fake_s3 import BUCKET, FakeS3
 from tests.stores.fake_swift import PASSWORD, USER, FakeSwift
 from tests.stores.fault_suite import FaultSuite
 from tests.stores.faults import FaultProxy, Refuse
@@ -10,6 +11,7 @@ from tests.stores.faults import FaultProxy, Refuse
 from emberkeep.engine.repository import Repository
 from emberkeep.stores.base import Store
 from emberkeep.stores.options import StoreOptions
+from emberkeep.stores.s3 import Place, S3Store
 from emberkeep.stores.swift import SwiftStore
 from emberkeep.testing.engine import Disk, Image, a_key_manager, a_ledger, repeatable
 
@@ -43,3 +45,16 @@ class TestSwift(FaultSuite):
         assert bytes(disk.data) == image
         assert rule.struck == 5
         assert waited
+
+
+class TestS3(FaultSuite):
+    @pytest.fixture
+    def server(self) -> Iterator[str]:
+        with FakeS3() as service:
+            yield service.url.removeprefix("s3+").removesuffix(f"/{BUCKET}")
+
+    def store_at(self, url: str, place: str) -> Store:
+        options = StoreOptions(access_key="key", secret_key="secret", timeout=0.5, retries=4)
+        return S3Store(
+            Place.of(f"s3+{url}/{BUCKET}/{place}"), options, sleep=lambda _seconds: None
+        )

@@ -1,15 +1,15 @@
 """A store in a bucket of an S3 service: AWS's own, or another vendor's.
 
 Invariants
-* a put takes only a free name (`If-None-Match: *`).  If the name is taken the bytes are compared, so
-  a put whose answer was lost succeeds when it is sent again;
+* a put takes only a free name (`If-None-Match: *`).  If the name is taken the bytes are compared,
+  so a put whose answer was lost succeeds when it is sent again;
 * bytes are returned only if all that were asked for came;
 * no secret is part of a message.
 
-Some services do not settle who was first of several that put one name in the same moment: those that
-know no `If-None-Match` (they answer 501, and are asked whether the name is taken instead), and those
-that look whether it is taken before they take the bytes.  Within a process such puts wait for each
-other; between processes nobody must contend for a name.
+Some services do not settle who was first of several that put one name in the same moment: those
+that know no `If-None-Match` (they answer 501, and are asked whether the name is taken instead), and
+those that look whether it is taken before they take the bytes.  Within a process such puts wait for
+each other; between processes nobody must contend for a name.
 """
 
 import re
@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -25,6 +26,7 @@ from urllib.parse import unquote, urlsplit
 import boto3.session
 from botocore import exceptions as client_errors
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
@@ -39,6 +41,8 @@ _BUCKET = re.compile(r"[a-zA-Z0-9._-]{3,255}")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _SETTLES_WITHIN = 60.0  # seconds, of a service of which nothing is known; AWS promises 0
 _CONNECTING = 10.0  # seconds, at most
+# ValueError: what the client raises for headers that it cannot read.
+_CLIENT_ERRORS = (BotoCoreError, ResponseParserError, HTTPError, OSError, ValueError)
 
 _T = TypeVar("_T")
 
@@ -108,7 +112,7 @@ class S3Store:
             self._settles_within = options.settles_within
         try:
             self._client = _client(place, options)
-        except (client_errors.BotoCoreError, ValueError) as error:
+        except (BotoCoreError, ValueError) as error:
             raise StoreError(f"{place}: {error}") from error
 
     @property
@@ -131,16 +135,14 @@ class S3Store:
 
     def stat(self, name: str) -> StoredObject:
         key = self._key(name)
-        found = self._persist(lambda: self._ask(name, self._client.head_object, Key=key))
-        return StoredObject(name, int(found["ContentLength"]))
+        return StoredObject(name, self._persist(lambda: self._size(name, key)))
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         start = self._place.prefix + prefix
         last = ""
         more = True
         while more:
-            after = last
-            page, more = self._persist(lambda: self._page(start, after))
+            page, more = self._persist(partial(self._page, start, last))
             for key, size in page:
                 name = key.removeprefix(self._place.prefix)
                 if is_name(name):  # else it is not one of ours
@@ -177,13 +179,19 @@ class S3Store:
     def _has(self, name: str, key: str, body: bytes | bytearray) -> bool:
         """Whether these bytes lie there.  Raises `ObjectExists` if others do."""
         try:
-            size = int(self._ask(name, self._client.head_object, Key=key)["ContentLength"])
-            same = size == len(body) and self._get(name, key, 0, None) == body
+            same = self._size(name, key) == len(body) and self._get(name, key, 0, None) == body
         except ObjectNotFound:
             return False
         if not same:
             raise ObjectExists(f"{self._at(name)} exists with other bytes")
         return True
+
+    def _size(self, name: str, key: str) -> int:
+        found = self._ask(name, self._client.head_object, Key=key)
+        try:
+            return int(found["ContentLength"])
+        except KeyError:
+            raise Passing(f"{self._at(name)}: the service does not tell the size") from None
 
     def _get(self, name: str, key: str, offset: int, length: int | None) -> bytes:
         try:
@@ -215,7 +223,8 @@ class S3Store:
         """The keys and sizes after `last`, and whether there are more."""
         after = {"StartAfter": last} if last else {}
         answer = self._ask("", self._client.list_objects_v2, Prefix=start, **after)
-        page = [(str(item["Key"]), int(item["Size"])) for item in answer.get("Contents", [])]
+        items = answer.get("Contents", [])
+        page = [(str(item.get("Key", "")), int(item.get("Size", 0))) for item in items]
         keys = [last, *(key for key, _size in page)]
         if any(later <= earlier for earlier, later in pairwise(keys)):
             raise Passing(f"{self._at('')}: the listing is not in order")
@@ -238,7 +247,7 @@ class S3Store:
                 return request(Bucket=self._place.bucket, **arguments)
         except client_errors.ClientError as error:
             raise _answered(at, self._place.bucket, error.response) from error
-        except (client_errors.BotoCoreError, ResponseParserError, HTTPError, OSError) as error:
+        except _CLIENT_ERRORS as error:
             raise _failed(at, error) from error
 
     def _persist(self, ask: Callable[[], _T]) -> _T:
@@ -363,7 +372,7 @@ def _failed(at: str, error: Exception) -> StoreError:
             return Passing(f"{at}: the connection broke off")
         case client_errors.IncompleteReadError() | HTTPError() | OSError():
             return Passing(f"{at}: the connection broke off")
-        case ResponseParserError():
+        case ResponseParserError() | ValueError():
             return Passing(f"{at}: the answer is none of an S3 service; is the URL right?")
         case _:
             return StoreError(f"{at}: {type(error).__name__}: {error}")
