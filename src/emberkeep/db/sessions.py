@@ -46,7 +46,8 @@ def begin(
 ) -> Begun:
     """Begin to write, as `Ledger.begin` says; the session of a job lives by the job's lease."""
     taken_over = pinned = held = None
-    if predecessor is not None and _locked(tx, predecessor) in _UNENDED:
+    earlier = None if predecessor is None else _locked(tx, predecessor)
+    if predecessor is not None and earlier in _UNENDED and _writes(tx, predecessor):
         taken_over = predecessor
         held = _take_over(tx, session, predecessor)
     else:

@@ -1,8 +1,9 @@
 """Everything at once: of what excludes each other, one comes first."""
 
+import random
 from functools import partial
 
-from emberkeep.engine.ids import SessionId
+from emberkeep.engine.ids import RootId, SessionId
 from emberkeep.engine.ledger import Begun, Ledger, Phase, Segset, State
 from emberkeep.testing.ledger.means import (
     DOMAIN,
@@ -179,3 +180,80 @@ class RaceConformance:
         session = SessionId(committed(ledger))
         gate = partial(ledger.gate, session, drained(ledger, session), gens="g", gone=False)
         assert sorted(at_once(*[gate] * 4)) == [False] * 3 + [True]
+
+    def test_whatever_many_do_at_once_all_counts_come_out_even(self, ledger: Ledger) -> None:
+        lives = [_Life(ledger, seed) for seed in range(6)]
+        for life in lives:
+            life.others = lives
+        at_once(*(life.live for life in lives))
+        for session, state in ledger.sessions(DOMAIN).items():
+            if state in (State.ACTIVE, State.EXPIRED):
+                assert ledger.abort(session)
+        assert [row for row in ledger.segsets(DOMAIN) if row.pins] == []
+        for life in lives:
+            for root in life.references:
+                assert ledger.state(SessionId(root)) == State.COMMITTED
+                ledger.drop(root)
+        assert State.COMMITTED not in ledger.sessions(DOMAIN).values()
+
+
+class _Life:
+    """What one process does to the ledger, by chance, also with what others began."""
+
+    def __init__(self, ledger: Ledger, seed: int) -> None:
+        self.ledger = ledger
+        self.random = random.Random(seed)
+        self.others: list[_Life] = []
+        self.sessions = [writing(ledger)]  # its own, also those that others have taken over
+        self.references = [committed(ledger)]  # a root for each that it has to drop
+
+    def live(self) -> None:
+        deeds = (self.begin, self.pin, self.pin, self.end, self.read, self.refer, self.collect)
+        for _ in range(40):
+            self.random.choice(deeds)()
+
+    def begin(self) -> None:
+        session = new_session()
+        self.ledger.begin(
+            session,
+            domain=DOMAIN,
+            base=self.root(),
+            predecessor=self.random.choice([None, self.session()]),
+        )
+        self.sessions.append(session)
+
+    def pin(self) -> None:
+        self.ledger.pin(self.sessions[-1], SessionId(self.root()))
+
+    def end(self) -> None:
+        session = self.session()
+        for base in (None, *self.references[-3:]):
+            if self.ledger.commit(session, base=base, pins=(), uses=()):
+                self.references.append(RootId(session))
+                return
+        self.ledger.abort(session)
+
+    def read(self) -> None:
+        session = new_session()
+        if self.ledger.begin_reading(session, domain=DOMAIN, root=self.root()):
+            self.sessions.append(session)
+
+    def refer(self) -> None:
+        root = self.root()
+        if self.ledger.refer(root):
+            self.references.append(root)
+        elif len(self.references) > 1:
+            self.ledger.drop(self.references.pop())
+
+    def collect(self) -> None:
+        session, cycle = SessionId(self.root()), self.ledger.begin_cycle(seen=0)
+        self.ledger.drain(session, cycle)
+        self.ledger.fence(DOMAIN, cycle)
+        self.ledger.gate(session, cycle, gens=None, gone=False)
+        self.ledger.expire(silent_for=0)
+
+    def session(self) -> SessionId:
+        return self.random.choice(self.random.choice(self.others).sessions)
+
+    def root(self) -> RootId:
+        return self.random.choice(list(self.random.choice(self.others).references))
