@@ -204,7 +204,7 @@ class _Life:
         self.ledger = ledger
         self.random = random.Random(seed)
         self.others: list[_Life] = []
-        self.sessions = [writing(ledger)]  # its own, also those that others have taken over
+        self.sessions: list[tuple[SessionId, RootId | None]] = [(writing(ledger), None)]
         self.references = [committed(ledger)]  # a root for each that it has to drop
 
     def live(self) -> None:
@@ -214,34 +214,34 @@ class _Life:
 
     def begin(self) -> None:
         session = new_session()
-        self.ledger.begin(
-            session,
-            domain=DOMAIN,
-            base=self.root(),
-            predecessor=self.random.choice([None, self.session()]),
-        )
-        self.sessions.append(session)
+        predecessor, _base = self.session()
+        if self.random.random() < 0.5:
+            begun = self.ledger.begin(session, domain=DOMAIN, base=self.root())
+        else:
+            begun = self.ledger.begin(session, domain=DOMAIN, predecessor=predecessor)
+        self.sessions.append((session, begun.base))
 
     def pin(self) -> None:
-        self.ledger.pin(self.sessions[-1], SessionId(self.root()))
+        session, _base = self.sessions[-1]
+        self.ledger.pin(session, SessionId(self.root()))
 
     def end(self) -> None:
-        session = self.session()
-        for base in (None, *self.references[-3:]):
-            if self.ledger.commit(session, base=base, pins=(), uses=()):
-                self.references.append(RootId(session))
-                return
-        self.ledger.abort(session)
+        session, base = self.session()
+        if self.random.random() < 0.3:
+            self.ledger.abort(session)
+        elif self.ledger.commit(session, base=base, pins=(), uses=()):
+            self.references.append(RootId(session))
 
     def read(self) -> None:
-        session = new_session()
-        if self.ledger.begin_reading(session, domain=DOMAIN, root=self.root()):
-            self.sessions.append(session)
+        session, root = new_session(), self.root()
+        if self.ledger.begin_reading(session, domain=DOMAIN, root=root):
+            self.sessions.append((session, root))
 
     def refer(self) -> None:
         root = self.root()
-        if self.ledger.refer(root):
-            self.references.append(root)
+        if self.random.random() < 0.5:
+            if self.ledger.refer(root):
+                self.references.append(root)
         elif len(self.references) > 1:
             self.ledger.drop(self.references.pop())
 
@@ -250,10 +250,10 @@ class _Life:
         self.ledger.drain(session, cycle)
         self.ledger.fence(DOMAIN, cycle)
         self.ledger.gate(session, cycle, gens=None, gone=False)
-        self.ledger.expire(silent_for=0)
+        self.ledger.expire(silent_for=60)
 
-    def session(self) -> SessionId:
-        return self.random.choice(self.random.choice(self.others).sessions)
+    def session(self) -> tuple[SessionId, RootId | None]:
+        return self.random.choice(list(self.random.choice(self.others).sessions))
 
     def root(self) -> RootId:
         return self.random.choice(list(self.random.choice(self.others).references))
