@@ -25,13 +25,9 @@ def settle(
     _end_all(tx, domain)
     for item in found:
         if table.state(tx, item.session) is None:
-            table.register(tx, session=item.session, repository=repository, domain_id=domain)
-            _end(tx, sessions.c.id == item.session)
+            table.register_ended(tx, item.session, repository=repository, domain=domain)
         if item.committed:
-            refs = sa.case((sessions.c.refs > 1, sessions.c.refs), else_=1)
-            mine = sa.update(sessions).where(sessions.c.id == item.session)
-            tx.changed(mine.values(state=State.COMMITTED, refs=refs))
-        table.set_uses(tx, item.session, item.uses)
+            table.restore(tx, item.session, uses=item.uses)
         theirs = sa.update(segsets).where(segsets.c.session == item.session)
         tx.changed(theirs.values(phase=Phase.OPEN, gens=item.gens))
 
@@ -48,10 +44,6 @@ def _end_all(tx: Transaction, domain: str) -> None:
     tx.changed(sa.delete(uses).where(uses.c.root.in_(mine)))
     theirs = (segsets.c.session.in_(mine), segsets.c.phase != Phase.GONE)
     tx.changed(sa.update(segsets).where(*theirs).values(phase=Phase.OPEN, pins=0, gens=None))
-    _end(tx, sessions.c.domain == domain)
-
-
-def _end(tx: Transaction, which: sa.ColumnElement[bool]) -> None:
     on_its_way = sessions.c.state.in_((State.REMOVING, State.REMOVED))
     ended = sa.case((on_its_way, State.REMOVED), else_=State.ABORTED)
-    tx.changed(sa.update(sessions).where(which).values(state=ended))
+    tx.changed(sa.update(sessions).where(sessions.c.domain == domain).values(state=ended))
