@@ -10,7 +10,7 @@ from emberkeep.stores.posix import PosixStore
 
 KINDS = (
     "file:///DIRECTORY, s3+https://HOST[:PORT]/BUCKET[/PREFIX], "
-    "s3+http://HOST[:PORT]/BUCKET[/PREFIX], s3://BUCKET[/PREFIX]"
+    "s3+http://HOST[:PORT]/BUCKET[/PREFIX], s3://BUCKET[/PREFIX], swift:///CONTAINER[/PREFIX]"
 )
 
 
@@ -30,5 +30,9 @@ def open_store(url: str, options: StoreOptions = StoreOptions()) -> Store:  # no
             from emberkeep.stores.s3 import Place, S3Store
 
             return S3Store(Place.of(url), options)
+        case "swift":
+            from emberkeep.stores.swift import SwiftStore
+
+            return SwiftStore.at(url, options)
         case scheme:
             raise StoreError(f"{scheme or url!r}: no such kind of store; known: {KINDS}")
