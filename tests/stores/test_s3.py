@@ -269,6 +269,9 @@ def test_a_listing_that_makes_no_sense_is_not_believed(service: FakeS3) -> None:
         prefix = "d/" if keys == ["other"] else ""
         with pytest.raises(StoreError, match="the listing"):
             list(a_store(service).list(prefix))
+    service.next(*[Answer(200)] * 3, method="GET")
+    with pytest.raises(StoreError, match="the listing did not come"):
+        list(a_store(service).list(""))
 
 
 def test_what_is_no_s3_service_is_told(service: FakeS3) -> None:
