@@ -48,11 +48,13 @@ class TestKeystone(StoreConformance):
 
 
 class TestFaults(FaultSuite):
-    @pytest.fixture
-    def server(self, swift: Swift) -> str:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def server(cls, swift: Swift) -> str:
         return swift.s3_endpoint
 
-    def store_at(self, url: str, place: str) -> Store:
+    @classmethod
+    def store_at(cls, url: str, place: str) -> Store:
         options = StoreOptions(
             auth_url=f"{url}/auth/v1.0",
             username="test:tester",

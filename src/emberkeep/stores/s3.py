@@ -223,6 +223,8 @@ class S3Store:
         """The keys and sizes after `last`, and whether there are more."""
         after = {"StartAfter": last} if last else {}
         answer = self._ask("", self._client.list_objects_v2, Prefix=start, **after)
+        if "IsTruncated" not in answer:  # an answer that lost its body is an empty one to the client
+            raise Passing(f"{self._at('')}: the listing was cut off")
         items = answer.get("Contents", [])
         page = [(str(item.get("Key", "")), int(item.get("Size", 0))) for item in items]
         keys = [last, *(key for key, _size in page)]
@@ -230,7 +232,7 @@ class S3Store:
             raise Passing(f"{self._at('')}: the listing is not in order")
         if not all(key.startswith(start) for key, _size in page):
             raise Passing(f"{self._at('')}: the listing has other names than were asked for")
-        more = bool(answer.get("IsTruncated"))
+        more = bool(answer["IsTruncated"])
         if more and not page:
             raise Passing(f"{self._at('')}: the listing has an empty page")
         return page, more
