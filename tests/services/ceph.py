@@ -22,6 +22,14 @@ class Ceph:
     ca_file: Path
     s3_access_key: str
     s3_secret_key: str
+    kms_key: str  # the id of a key for encryption by aws:kms
+    configuration: Path
+
+    def limit(self, size: int) -> None:
+        """Let the user have no more than `size` bytes; without limit if it is negative."""
+        quota = ["--quota-scope", "user", "--uid", "test"]
+        for command in (["set", "--max-size", str(size)], ["enable" if size >= 0 else "disable"]):
+            _run(self.configuration, "radosgw-admin", "-n", "client.rgw", "quota", *command, *quota)
 
 
 @contextlib.contextmanager
@@ -32,19 +40,13 @@ def running(directory: Path) -> Iterator[Ceph]:
     pems = certificates(directory)
     cluster = str(uuid.uuid4())
     file = directory / "ceph.conf"
-    file.write_text(CONFIGURATION.format(at=directory, cluster=cluster, monitor=monitor))
+    file.write_text(
+        CONFIGURATION.format(at=directory, cluster=cluster, monitor=monitor, kms_key=KMS_KEY)
+    )
     (directory / "osd").mkdir()
-    log = directory / "commands.log"
 
     def run(command: str, *arguments: str | Path) -> None:
-        with log.open("ab") as output:
-            subprocess.run(
-                [command, "-c", file, *arguments],
-                check=True,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, "PATH": PATH, "CEPH_ARGS": ""},
-            )
+        _run(file, command, *arguments)
 
     def answers(question: str, wanted: str) -> bool:
         told = subprocess.run(
@@ -99,7 +101,23 @@ def running(directory: Path) -> Iterator[Ceph]:
             ca_file=pems.authority,
             s3_access_key="test",
             s3_secret_key="testing",
+            kms_key=KMS_KEY,
+            configuration=file,
         )
+
+
+def _run(configuration: Path, command: str, *arguments: str | Path) -> None:
+    with configuration.with_name("commands.log").open("ab") as log:
+        subprocess.run(
+            [command, "-c", configuration, *arguments],
+            check=True,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PATH": PATH, "CEPH_ARGS": ""},
+        )
+
+
+KMS_KEY = "key-of-the-tests"
 
 
 # The daemons trust each other; one copy of all; no admin sockets, whose paths could be too long.
@@ -131,8 +149,14 @@ osd_pool_default_pgp_num = 8
 osd_pool_default_pg_autoscale_mode = off
 osd_crush_chooseleaf_type = 0
 rgw_dynamic_resharding = false
-# Server side encryption with a key of ours, over plain HTTP: there is no key service here.
+rgw_max_listing_results = 100
+# Its key service for tests, which needs no other server.
 rgw_crypt_require_ssl = false
+rgw_crypt_s3_kms_backend = testing
+rgw_crypt_s3_kms_encryption_keys = {kms_key}=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=
+# A quota counts at once.
+rgw_user_quota_bucket_sync_interval = 0
+rgw_bucket_quota_ttl = 0
 [mon.a]
 mon_data = {at}/mon
 mon_cluster_log_file = {at}/cluster.log

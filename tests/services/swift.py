@@ -126,6 +126,8 @@ swift_hash_path_suffix = test
 [storage-policy:0]
 name = Policy-0
 default = yes
+[swift-constraints]
+container_listing_limit = 100
 """
 DEFAULTS = """\
 [DEFAULT]
@@ -165,6 +167,7 @@ memcache_servers = 127.0.0.1:{cache}
 [filter:s3api]
 use = egg:swift#s3api
 location = {region}
+max_bucket_listing = 100
 [filter:catch_errors]
 use = egg:swift#catch_errors
 [filter:gatekeeper]

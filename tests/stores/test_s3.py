@@ -115,7 +115,7 @@ def test_encryption_by_the_service_is_asked_for_as_set(
     [
         (refusal(404, "NoSuchBucket"), StoreError, "no bucket backups; make it, or correct"),
         (refusal(403, "AccessDenied"), StoreError, "give the access key the rights"),
-        (refusal(403, "SignatureDoesNotMatch"), StoreError, "correct secret_key"),
+        (refusal(403, "SignatureDoesNotMatch"), StoreError, "correct access_key and secret_key"),
         (refusal(403, "InvalidAccessKeyId"), StoreError, "correct access_key"),
         (refusal(403, "RequestTimeTooSkewed"), StoreError, "set the clock"),
         (refusal(301, "PermanentRedirect"), StoreError, "set region"),

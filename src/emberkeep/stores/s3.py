@@ -323,11 +323,11 @@ _ADVICE = {
     "AccessDenied": _RIGHTS,
     "AuthorizationHeaderMalformed": _REGION,
     "ExpiredToken": "renew access_key, secret_key and session_token",
-    "InvalidAccessKeyId": "correct access_key",
+    "InvalidAccessKeyId": "correct access_key, or sse_kms_key if that is set",
     "NotImplemented": "unset sse if it is set, for this service knows no such encryption",
     "PermanentRedirect": _REGION,
     "RequestTimeTooSkewed": "set the clock of this host",
-    "SignatureDoesNotMatch": "correct secret_key",
+    "SignatureDoesNotMatch": "correct access_key and secret_key",
 }
 
 
