@@ -223,7 +223,7 @@ class S3Store:
         """The keys and sizes after `last`, and whether there are more."""
         after = {"StartAfter": last} if last else {}
         answer = self._ask("", self._client.list_objects_v2, Prefix=start, **after)
-        if "IsTruncated" not in answer:  # an answer that lost its body is an empty one to the client
+        if "IsTruncated" not in answer:  # to the client no body is an empty listing
             raise Passing(f"{self._at('')}: the listing was cut off")
         items = answer.get("Contents", [])
         page = [(str(item.get("Key", "")), int(item.get("Size", 0))) for item in items]
