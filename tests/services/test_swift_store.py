@@ -146,4 +146,4 @@ def test_servers_may_come_back_while_a_put_waits(swift: Swift) -> None:
         store.put(f"d/{down}", b"x")
         assert waited
         assert store.get(f"d/{down}") == b"x"
-    assert urlsplit(store.endpoint()).path == "/v1/AUTH_test"
+    assert urlsplit(store.account.endpoint()).path == "/v1/AUTH_test"
