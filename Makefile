@@ -47,10 +47,13 @@ bench: setup  ## print times, rates, sizes and memory of backups and restores
 test: setup  ## the tests that need only Python (up to 5 minutes)
 	$(BIN)/python -m pytest -n auto -m "not slow and not soak"
 
-test-all: setup client  ## also the long ones, the real clients and the faults, in timed groups
+services: setup  ## install the servers that the long tests start (Debian's as root)
+	$(BIN)/python tests/services/packages.py
+
+test-all: setup client services  ## also the long ones, the real clients and the faults, in timed groups
 	$(BIN)/python tests/groups.py
 
-soak: setup client  ## the ones that take hours
+soak: setup client services  ## the ones that take hours
 	$(BIN)/python -m pytest -m soak
 
 lint: setup  ## ruff, mypy --strict, import-linter
@@ -62,4 +65,4 @@ lint: setup  ## ruff, mypy --strict, import-linter
 lock:  ## write requirements/*.txt anew (needs pip-tools on Python 3.11)
 	cd requirements && for name in emberkeep dev openstackclient swift keystone; do $(COMPILE) $(LOCK_OPTIONS) -o $$name.txt $$name.in; done
 
-.PHONY: help setup client demo serve bench test test-all soak lint lock
+.PHONY: help setup client demo serve bench test services test-all soak lint lock

@@ -9,6 +9,8 @@ import time
 
 GROUPS: dict[str, list[str]] = {
     "engine": ["-n", "auto", "-m", "slow", "tests/engine"],
+    # Each file in a process of its own, with servers of its own.
+    "stores": ["-n", "2", "--dist", "loadfile", "-m", "slow", "tests/services"],
     "kill": ["-n", "3", "-m", "slow", "tests/system/test_kill.py"],
     "memory": ["-m", "slow", "tests/system/test_memory.py"],
     "demo": ["-m", "slow", "tests/system/test_demo.py"],

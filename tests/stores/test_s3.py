@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,9 @@ def test_a_listing_that_makes_no_sense_is_not_believed(service: FakeS3) -> None:
         prefix = "d/" if keys == ["other"] else ""
         with pytest.raises(StoreError, match="the listing"):
             list(a_store(service).list(prefix))
+    service.next(*[Answer(200)] * 3, method="GET")
+    with pytest.raises(StoreError, match="the listing did not come"):
+        list(a_store(service).list(""))
 
 
 def test_what_is_no_s3_service_is_told(service: FakeS3) -> None:
@@ -281,30 +285,26 @@ def test_what_is_no_s3_service_is_told(service: FakeS3) -> None:
 
 def test_no_more_connections_than_were_granted(service: FakeS3) -> None:
     service.objects["d/name"] = b"abc"
-    inside, most = 0, 0
+    inside = 0
     lock = threading.Lock()
-    together = threading.Barrier(2, timeout=60)
+    too_many = threading.Event()
 
     def counted(request: Request) -> Answer:
-        nonlocal inside, most
+        nonlocal inside
         with lock:
             inside += 1
-            most = max(most, inside)
-        together.wait()
-        answer = service.do(request)
+            if inside > 2:
+                too_many.set()
+        too_many.wait(0.2)  # so long that a third would have come
         with lock:
             inside -= 1
-        return answer
+        return service.do(request)
 
-    service.next(*[counted] * 8, method="GET")
+    service.next(*[counted] * 6, method="GET")
     store = a_store(service, connections=2)
-    threads = [threading.Thread(target=store.get, args=("d/name",)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == 2
-    assert len(service.asked("GET")) == 8
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(store.get, ["d/name"] * 6)) == [b"abc"] * 6
+    assert not too_many.is_set()
 
 
 def test_a_server_that_is_not_there_is_told(service: FakeS3) -> None:

@@ -238,8 +238,8 @@ class S3Store:
         """The keys and sizes after `last`, and whether there are more."""
         after = {"StartAfter": last} if last else {}
         answer = self._ask("", self._client.list_objects_v2, Prefix=start, **after)
-        if "IsTruncated" not in answer:  # to the client no body is an empty listing
-            raise Passing(f"{self._at('')}: the listing was cut off")
+        if "IsTruncated" not in answer:  # the client takes an answer without a body for a listing
+            raise Passing(f"{self._at('')}: the listing did not come")
         items = answer.get("Contents", [])
         page = [(str(item.get("Key", "")), int(item.get("Size", 0))) for item in items]
         keys = [last, *(key for key, _size in page)]

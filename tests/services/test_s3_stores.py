@@ -12,11 +12,13 @@ import swiftclient
 from botocore.config import Config
 from tests.services.ceph import Ceph
 from tests.services.swift import Swift
+from tests.stores.fault_suite import FaultSuite
 
 from emberkeep.stores.base import Store
 from emberkeep.stores.errors import ObjectNotFound, StoreError, StoreFull
 from emberkeep.stores.open import open_store
 from emberkeep.stores.options import StoreOptions
+from emberkeep.stores.s3 import Place, S3Store
 from emberkeep.testing.stores import StoreConformance
 
 pytestmark = pytest.mark.slow
@@ -25,7 +27,7 @@ S3 = Swift | Ceph
 
 
 @functools.cache
-def bucket(server: S3) -> str:
+def bucket(server: S3, name: str = "backups") -> str:
     """The name of a bucket that was made for these tests."""
     client = boto3.session.Session().client(
         "s3",
@@ -35,7 +37,6 @@ def bucket(server: S3) -> str:
         region_name="us-east-1",
         config=Config(s3={"addressing_style": "path"}),
     )
-    name = f"bucket-{uuid.uuid4()}"
     client.create_bucket(Bucket=name)
     client.close()
     return name
@@ -98,6 +99,17 @@ class S3Conformance(StoreConformance):
             assert "a-wrong-one" not in str(refused.value)
 
 
+class S3Faults(FaultSuite):
+    """What must come right, or be told, when network and service fail."""
+
+    KEYS: tuple[str, str]
+
+    def store_at(self, url: str, place: str) -> Store:
+        access_key, secret_key = self.KEYS
+        known = StoreOptions(access_key=access_key, secret_key=secret_key, timeout=1, retries=4)
+        return S3Store(Place.of(f"s3+{url}/{place}"), known, sleep=lambda _seconds: None)
+
+
 class TestS3OfSwift(S3Conformance):
     @pytest.fixture
     def server(self, swift: Swift) -> Swift:
@@ -149,3 +161,21 @@ class TestS3OfCeph(S3Conformance):
         open_store(tls, options(ceph, ca_file=str(ceph.ca_file))).put("d/name", b"x")
         with pytest.raises(StoreError, match="set ca_file"):
             open_store(tls, options(ceph)).get("d/name")
+
+
+class TestFaultsOfSwift(S3Faults):
+    KEYS = ("test:tester", "testing")
+
+    @pytest.fixture
+    def server(self, swift: Swift, place: str) -> str:
+        bucket(swift, place)
+        return swift.s3_endpoint
+
+
+class TestFaultsOfCeph(S3Faults):
+    KEYS = ("test", "testing")
+
+    @pytest.fixture
+    def server(self, ceph: Ceph, place: str) -> str:
+        bucket(ceph, place)
+        return ceph.s3_endpoint
