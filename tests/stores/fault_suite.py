@@ -6,11 +6,12 @@ a method `store_at`.
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
 import pytest
 from tests.stores.faults import (
@@ -33,6 +34,8 @@ from emberkeep.engine.repository import DomainId, Repository, Settings, Written
 from emberkeep.stores.base import Store, StoredObject
 from emberkeep.stores.errors import ObjectExists, ObjectNotFound, StoreError
 from emberkeep.testing.engine import Disk, Image, a_key_manager, a_ledger, repeatable
+
+_T = TypeVar("_T")
 
 DATA = repeatable("faults")(300_000)
 BUSY = Refuse(503, (("Retry-After", "1"),))
@@ -270,24 +273,42 @@ class FaultSuite:
         for method in ("GET", "HEAD", "PUT", "DELETE"):
             site.proxy.inject(method, "", storm, times=ALWAYS)
         ledger = MemoryLedger()
-        repository = Repository.create(
-            site.store, a_key_manager(), ledger=a_ledger(ledger), sleep=lambda _seconds: None
+        repository = _insisting(
+            lambda: Repository.create(
+                site.store, a_key_manager(), ledger=a_ledger(ledger), sleep=lambda _seconds: None
+            )
         )
-        domain = repository.create_domain()
+        domain = _insisting(repository.create_domain)
         settings = Settings(chunk_size=32 << 10, segment_size=1 << 20, workers=2)
         first = repeatable("image")(3 << 20)
         second = first[: 1 << 20] + repeatable("changes")(100_000) + first[(1 << 20) + 100_000 :]
-        made = [
-            repository.back_up(Image(data), domain=domain, description={}, settings=settings)
-            for data in (first, second)
-        ]
-        repository.delete(domain, made[0].root)
-        repository.collect(domain)
-        assert _restored(repository, domain, made[1]) == second
+
+        def back_up(data: bytes, base: Written | None = None) -> Written:
+            return repository.back_up(
+                Image(data),
+                domain=domain,
+                base=base.root if base else None,
+                description={},
+                settings=settings,
+            )
+
+        full = _insisting(lambda: back_up(first))
+        increment = _insisting(lambda: back_up(second, full))
+        _insisting(lambda: repository.delete(domain, full.root))
+        _insisting(lambda: repository.collect(domain))
+        assert _insisting(lambda: _restored(repository, domain, increment)) == second
         assert storm.struck > 5
         site.proxy.heal()
         reopened = Repository.open(site.direct, a_key_manager(), ledger=a_ledger(ledger))
-        assert _restored(reopened, domain, made[1]) == second
+        assert _restored(reopened, domain, increment) == second
+
+
+def _insisting(do: Callable[[], _T]) -> _T:
+    """What comes of it in the end: a store may give up, and then it is tried anew."""
+    for _attempt in range(20):
+        with suppress(StoreError):
+            return do()
+    return do()
 
 
 def _restored(repository: Repository, domain: DomainId, written: Written) -> bytes:
