@@ -24,6 +24,7 @@ from emberkeep.testing.stores import StoreConformance
 pytestmark = pytest.mark.slow
 
 S3 = Swift | Ceph
+FAULTS = "faults"  # a bucket
 
 
 @functools.cache
@@ -104,10 +105,12 @@ class S3Faults(FaultSuite):
 
     KEYS: tuple[str, str]
 
-    def store_at(self, url: str, place: str) -> Store:
-        access_key, secret_key = self.KEYS
+    @classmethod
+    def store_at(cls, url: str, place: str) -> Store:
+        access_key, secret_key = cls.KEYS
         known = StoreOptions(access_key=access_key, secret_key=secret_key, timeout=1, retries=4)
-        return S3Store(Place.of(f"s3+{url}/{place}"), known, sleep=lambda _seconds: None)
+        below = Place.of(f"s3+{url}/{FAULTS}/{place}")
+        return S3Store(below, known, sleep=lambda _seconds: None)
 
 
 class TestS3OfSwift(S3Conformance):
@@ -166,16 +169,18 @@ class TestS3OfCeph(S3Conformance):
 class TestFaultsOfSwift(S3Faults):
     KEYS = ("test:tester", "testing")
 
-    @pytest.fixture
-    def server(self, swift: Swift, place: str) -> str:
-        bucket(swift, place)
+    @pytest.fixture(scope="class")
+    @classmethod
+    def server(cls, swift: Swift) -> str:
+        bucket(swift, FAULTS)
         return swift.s3_endpoint
 
 
 class TestFaultsOfCeph(S3Faults):
     KEYS = ("test", "testing")
 
-    @pytest.fixture
-    def server(self, ceph: Ceph, place: str) -> str:
-        bucket(ceph, place)
+    @pytest.fixture(scope="class")
+    @classmethod
+    def server(cls, ceph: Ceph) -> str:
+        bucket(ceph, FAULTS)
         return ceph.s3_endpoint

@@ -48,11 +48,13 @@ class TestKeystone(StoreConformance):
 
 
 class TestFaults(FaultSuite):
-    @pytest.fixture
-    def server(self, swift: Swift) -> str:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def server(cls, swift: Swift) -> str:
         return swift.s3_endpoint
 
-    def store_at(self, url: str, place: str) -> Store:
+    @classmethod
+    def store_at(cls, url: str, place: str) -> Store:
         options = StoreOptions(
             auth_url=f"{url}/auth/v1.0",
             username="test:tester",
@@ -144,4 +146,4 @@ def test_servers_may_come_back_while_a_put_waits(swift: Swift) -> None:
         store.put(f"d/{down}", b"x")
         assert waited
         assert store.get(f"d/{down}") == b"x"
-    assert urlsplit(store.endpoint()).path == "/v1/AUTH_test"
+    assert urlsplit(store.account.endpoint()).path == "/v1/AUTH_test"

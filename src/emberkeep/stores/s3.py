@@ -32,8 +32,10 @@ from urllib3.exceptions import HTTPError
 
 from emberkeep.stores.base import Buffer, StoredObject
 from emberkeep.stores.errors import ObjectExists, ObjectNotFound, StoreError, StoreFull
+from emberkeep.stores.findings import Finding, Result
 from emberkeep.stores.names import checked, is_name
 from emberkeep.stores.options import StoreOptions
+from emberkeep.stores.reach import network
 from emberkeep.stores.retries import Passing, Retries, retry_after
 from emberkeep.stores.turns import Turns
 
@@ -155,6 +157,19 @@ class S3Store:
             self._persist(lambda: self._ask(name, self._client.delete_object, Key=key))
         except ObjectNotFound:
             return
+
+    def reached(self) -> Iterator[Finding]:
+        """See `stores.check`."""
+        yield (server := network("network", self._client.meta.endpoint_url))
+        if server.result == Result.UNREACHABLE:
+            return
+        try:
+            next(iter(self.list("check/")), None)
+        except StoreError as error:
+            yield Finding("bucket", Result.UNREACHABLE, str(error))
+        else:
+            text = f"{self._place.bucket} is there, and the access key may list it"
+            yield Finding("bucket", Result.FINE, text)
 
     def _put(self, name: str, key: str, body: bytes | bytearray) -> None:
         """Send it once."""

@@ -28,13 +28,16 @@ from swiftclient.utils import LengthWrapper
 
 from emberkeep.stores.base import Buffer, StoredObject
 from emberkeep.stores.errors import ObjectExists, ObjectNotFound, StoreError
+from emberkeep.stores.findings import Finding, Result, gib
 from emberkeep.stores.names import checked, is_name
 from emberkeep.stores.options import StoreOptions
+from emberkeep.stores.reach import network
 from emberkeep.stores.retries import Passing, Retries
 from emberkeep.stores.swift_account import Account, Refused
 from emberkeep.stores.turns import Turns
 
 _SETTLES_WITHIN = 60.0  # seconds
+_NEARLY_FULL = 0.95
 _NEWEST = {"X-Newest": "true"}
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -137,13 +140,25 @@ class SwiftStore:
 
         self._persist(attempt)
 
-    def endpoint(self) -> str:
-        """The account's URL, once the login was accepted.  Raises `StoreError`."""
-        return self._persist(self.account.endpoint)
+    def reached(self) -> Iterator[Finding]:
+        """See `stores.check`."""
+        auth_url = self.account.auth_url
+        yield (login_server := network("login server", auth_url))
+        if login_server.result == Result.UNREACHABLE:
+            return
+        try:
+            endpoint = self._persist(self.account.endpoint)
+        except StoreError as error:
+            yield Finding("login", Result.UNREACHABLE, str(error))
+            return
+        yield Finding("login", Result.FINE, f"accepted; the account is {endpoint}")
+        if urlsplit(endpoint).netloc != urlsplit(auth_url).netloc:
+            yield (server := network("network", endpoint))
+            if server.result == Result.UNREACHABLE:
+                return
+        yield from self._container_reached()
 
-    def container_headers(self) -> Mapping[str, str] | None:
-        """What Swift says of the container; None if there is none (yet)."""
-
+    def _container_reached(self) -> Iterator[Finding]:
         def ask() -> Mapping[str, str]:
             found: Mapping[str, str] = self.account.ask(
                 self._at(""), client.head_container, self.container
@@ -151,11 +166,19 @@ class SwiftStore:
             return found
 
         try:
-            return self._persist(ask)
+            headers = self._persist(ask)
         except Refused as error:
             if error.status == 404:
-                return None
-            raise
+                text = f"{self.container} is not there yet; it is made now"
+                yield Finding("container", Result.NOTE, text)
+            else:
+                yield Finding("container", Result.UNREACHABLE, str(error))
+            return
+        except StoreError as error:
+            yield Finding("container", Result.UNREACHABLE, str(error))
+            return
+        yield Finding("container", Result.FINE, f"{self.container} is there")
+        yield _room(headers)
 
     def _put(self, name: str, view: memoryview, checksum: str, *, over: bool) -> None:
         """Send it once, whatever lies there (`over`) or if nothing does."""
@@ -286,6 +309,17 @@ class _Bytes:
     def read(self, size: int) -> memoryview:
         piece, self._left = self._left[:size], self._left[size:]
         return piece
+
+
+def _room(container: Mapping[str, str]) -> Finding:
+    used = int(container.get("x-container-bytes-used", 0))
+    quota = container.get("x-container-meta-quota-bytes")
+    if quota is None:
+        return Finding("room", Result.FINE, f"{gib(used)} are used; the container has no quota")
+    text = f"{gib(used)} of a quota of {gib(int(quota))} are used"
+    if used > _NEARLY_FULL * int(quota):
+        return Finding("room", Result.NOTE, f"{text}; raise it, or expire backups")
+    return Finding("room", Result.FINE, text)
 
 
 def _range(offset: int, length: int | None) -> dict[str, str]:

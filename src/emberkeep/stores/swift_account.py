@@ -54,6 +54,7 @@ class Account:
     def __init__(self, options: StoreOptions) -> None:
         """Raises `StoreError` if options for the login are missing."""
         self.login = login(options)
+        self.auth_url = options.auth_url or ""
         self._options = options
         self._session = Session(
             auth=self.login,
@@ -124,8 +125,7 @@ class Account:
     def _token(self) -> tuple[str, str]:
         """The account's URL and a token."""
         options = self._options
-        auth_url = options.auth_url or ""
-        what = f"login at {_host(auth_url)}"
+        what = f"login at {_host(self.auth_url)}"
         try:
             url = self._session.get_endpoint(
                 service_type="object-store",
@@ -142,7 +142,7 @@ class Account:
                 f"{message}; check the user, its secret and its project in the configuration"
             ) from error
         except (login_errors.ConnectionError, OSError) as error:
-            _failed(what, auth_url, error)
+            _failed(what, self.auth_url, error)
         except login_errors.CatalogException:
             url = token = None
         except login_errors.ClientException as error:
