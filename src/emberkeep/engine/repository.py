@@ -235,10 +235,11 @@ class Repository:
         given them again: what is being read or written ends at its next sign of life and commits
         nothing.  A key manager that keeps a key for the domain should destroy that one, too.
         """
+        ledger = self.ledger
         self._keyring.condemn(domain)
-        for session, state in self.ledger.sessions(domain).items():
+        for session, state in ledger.sessions(domain).items():
             if state in (State.ACTIVE, State.EXPIRED):
-                self.ledger.abort(session)
+                ledger.abort(session)
         self._keyring.remove(domain)
 
     def new_session(self) -> SessionId:
@@ -399,9 +400,7 @@ class Repository:
             )
 
     @contextlib.contextmanager
-    def _held(
-        self, domain: DomainId, root: RootId, checkpoint: Checkpoint
-    ) -> Iterator[Checkpoint]:
+    def _held(self, domain: DomainId, root: RootId, checkpoint: Checkpoint) -> Iterator[Checkpoint]:
         """Keep the root, and all that it needs, while it is read with the checkpoint given."""
         if self._ledger is None:
             yield checkpoint

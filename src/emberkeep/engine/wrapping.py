@@ -4,6 +4,7 @@ A wrapping is put once.  To wrap a key anew, the next number is put and read bac
 it are removed, so the key can be opened at every moment, wherever that is interrupted.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,14 +57,14 @@ class WrappedKey:
             number, plain, manager = self._newest_of(old, new)
             top = max(number, *self._numbers(), 0)
             if manager is new and number == top:
-                self._remove_below(number)
+                self._remove_below(number, plain, old)
                 return False
             try:
                 self.store.put(self._name(top + 1), self._wrap(new, plain))
             except ObjectExists:
                 continue  # somebody else does the same
             self._read_back(top + 1, new, plain)
-            self._remove_below(top + 1)
+            self._remove_below(top + 1, plain, old)
             return True
         raise WrongKey(f"{self.prefix}: somebody else wraps this key anew; try again")
 
@@ -112,15 +113,22 @@ class WrappedKey:
                     ) from error
             self.sleep(min(wait, left))
             left, wait = left - wait, 2 * wait
-        if found != plain:
-            raise DamagedObject(
-                f"{self._name(number)} is not what was put; the wrappings before it were kept"
-            )
+        self._compare(number, found, plain)
 
-    def _remove_below(self, number: int) -> None:
+    def _remove_below(self, number: int, plain: bytes, manager: KeyManager) -> None:
         for other in self._numbers():
             if other < number:
+                with contextlib.suppress(ObjectNotFound, WrongKey):
+                    found = self._unwrap(manager, self.store.get(self._name(other)))
+                    self._compare(number, found, plain)
                 self.store.delete(self._name(other))
+
+    def _compare(self, number: int, found: bytes, plain: bytes) -> None:
+        if found != plain:
+            raise DamagedObject(
+                f"{self._name(number)} holds another key than the wrappings before it, which were "
+                "kept; report this defect"
+            )
 
     def _numbers(self) -> list[int]:
         """The numbers that the store lists."""
