@@ -19,6 +19,7 @@ from emberkeep.engine import (
     reader,
     roots,
     settling,
+    statistics,
     verifier,
     wrapping,
     writer,
@@ -40,6 +41,7 @@ from emberkeep.engine.ledger import Begun, Ledger, State
 from emberkeep.engine.protocols import KeyManager, Source, Target
 from emberkeep.engine.roots import Root
 from emberkeep.engine.settling import Settled
+from emberkeep.engine.statistics import Statistics
 from emberkeep.engine.stored import SegmentReader
 from emberkeep.engine.uploads import Place
 from emberkeep.engine.verifier import Verified
@@ -67,6 +69,7 @@ __all__ = [
     "SessionId",
     "Settings",
     "Settled",
+    "Statistics",
     "Verified",
     "Written",
 ]
@@ -483,6 +486,21 @@ class Repository:
             random=self._random,
             report=progress,
             checkpoint=checkpoint,
+        )
+
+    def stats(
+        self,
+        domain: DomainId,
+        *,
+        progress: Report = unwatched,
+        checkpoint: Checkpoint = uninterrupted,
+    ) -> Statistics:
+        """What the domain's backups take, each, by volume, and all (engine/statistics.py).
+
+        Needs no domain key.
+        """
+        return statistics.statistics(
+            self._reader(domain), self._ledger, report=progress, checkpoint=checkpoint
         )
 
     def examine(
