@@ -9,7 +9,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
-    ForeignKey,
     Index,
     Integer,
     MetaData,
@@ -73,17 +72,72 @@ domains = Table(
     UniqueConstraint("repository", "project_id", "container"),
 )
 
-# One attempt of one backup to write; its id is the root's.  Rows stay as tombstones.
+# What the engine's ledger says of a store; no row: as if it had 1 and 0.
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("incarnation", Integer, nullable=False),  # how often it was rebuilt, from 1 on
+    Column("gc_cycle", Integer, nullable=False),  # the number of the latest collection
+)
+
+# One attempt to write a backup (its id is the root's) or to read one.  Rows stay as tombstones.
 sessions = Table(
     "sessions",
     metadata,
     Column("id", String(32), primary_key=True),
     Column("repository", String(32), nullable=False),
-    Column("domain", String(32), ForeignKey("domains.id"), nullable=False, index=True),
-    Column("state", String(16), nullable=False),  # active committed aborted removing removed
-    Column("job_id", _Id, index=True),  # null: registered from what the store holds
+    Column("domain", String(32), nullable=False, index=True),  # may be one that nobody registered
+    Column("state", String(16), nullable=False),  # engine.ledger.State
+    Column("job_id", _Id, index=True),  # lives by the job's lease; null: by its heartbeat
     Column("attempt", Integer),
+    Column("base", String(32)),  # the root that it held at first
+    Column("predecessor", String(32)),  # the session that it took over without a gap
+    Column("incarnation", Integer, nullable=False),
+    Column("refs", Integer, nullable=False),  # to its root: rows of backups, and holds
+    Column("damage", JSON(none_as_null=True)),  # lines; null: none is known
+    Column("heartbeat_at", _Moment, nullable=False),
     Column("created_at", _Moment, nullable=False),
+)
+Index("ix_sessions_state", sessions.c.repository, sessions.c.state)
+
+# The segments that a session wrote; a session that only reads has none.
+segsets = Table(
+    "segsets",
+    metadata,
+    Column("session", String(32), primary_key=True),
+    Column("phase", String(16), nullable=False),  # engine.ledger.Phase
+    Column("pins", Integer, nullable=False),  # rows of `pins`
+    Column("cycle", Integer, nullable=False),  # that drained it last
+    Column("gens", String(255)),  # name of an object; null: all is as first written
+    Column("bad", JSON(none_as_null=True)),  # names of objects; null: none
+    Column("checked_at", _Moment),
+    Column("depth", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+)
+
+# A session may point into the segset of another one.
+pins = Table(
+    "pins",
+    metadata,
+    Column("session", String(32), primary_key=True),
+    Column("segset", String(32), primary_key=True),
+)
+
+# A session needs a root that another one wrote, and counts in its `refs`.
+holds = Table(
+    "holds",
+    metadata,
+    Column("session", String(32), primary_key=True),
+    Column("root", String(32), nullable=False),
+)
+
+# Into whose segments the map of a root points.
+uses = Table(
+    "uses",
+    metadata,
+    Column("root", String(32), primary_key=True),
+    Column("segset", String(32), primary_key=True, index=True),  # the domain's id: maybe all of it
 )
 
 backups = Table(

@@ -219,3 +219,12 @@ class Ledger(Protocol):
         Sessions become what `found` says, and aborted or removed if it does not name them; no pin
         and no hold remains; the numbers of incarnation and cycle become at least these.
         """
+
+
+def behind(known: int, seen: int) -> str:
+    """What to say of a ledger that is behind its store."""
+    return (
+        f"the database knows {known} collections, the store {seen}: the database was put back to "
+        "an older state. Nothing is collected until it learned what the store holds: stop every "
+        "process, then run emberkeep repo rebuild"
+    )

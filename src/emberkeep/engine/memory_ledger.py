@@ -3,11 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from emberkeep.engine.errors import LedgerBehind
 from emberkeep.engine.ids import DomainId, RootId, SessionId
-from emberkeep.engine.ledger import Begun, Fence, Found, Phase, Segset, State
+from emberkeep.engine.ledger import Begun, Fence, Found, Phase, Segset, State, behind
+
+_UNENDED = (State.ACTIVE, State.EXPIRED)
 
 
 @dataclass(slots=True)
@@ -58,17 +60,17 @@ class MemoryLedger:
     ) -> Begun:
         with self._lock:
             new = _Session(domain, self._incarnation, self._clock())
-            earlier = self._sessions.get(predecessor) if predecessor else None
             pinned = None
-            if predecessor and earlier and earlier.state in (State.ACTIVE, State.EXPIRED):
+            written = self._segsets.get(predecessor) if predecessor else None
+            if predecessor and written and self.state(predecessor) in _UNENDED:
                 new.predecessor = predecessor
                 new.base = self._take_over(session, predecessor)
             else:
                 if base is not None and self.refer(base):
                     self._holds[session] = base
                     new.base = base
-                if predecessor and self._segsets[predecessor].phase == Phase.OPEN:
-                    self._segsets[predecessor].pinned_by.add(session)
+                if written and written.phase == Phase.OPEN:
+                    written.pinned_by.add(session)
                     pinned = predecessor
             self._sessions[session] = new
             self._segsets[session] = _Segset()
@@ -129,9 +131,11 @@ class MemoryLedger:
         uses: Collection[SessionId],
     ) -> bool:
         with self._lock:
-            mine = self._sessions[session]
+            mine = self._sessions.get(session)
             if (
-                mine.state != State.ACTIVE
+                mine is None
+                or mine.state != State.ACTIVE
+                or session not in self._segsets
                 or mine.incarnation != self._incarnation
                 or self._holds.get(session) != base
                 or not all(session in self._segsets[segset].pinned_by for segset in pins)
@@ -143,7 +147,7 @@ class MemoryLedger:
 
     def abort(self, session: SessionId) -> bool:
         with self._lock:
-            if self.state(session) not in (State.ACTIVE, State.EXPIRED):
+            if self.state(session) not in _UNENDED:
                 return False
             self._sessions[session].state = State.ABORTED
             self._release(session)
@@ -184,8 +188,8 @@ class MemoryLedger:
 
     def drop(self, root: RootId) -> bool:
         with self._lock:
-            row = self._sessions[SessionId(root)]
-            if row.state != State.COMMITTED:
+            row = self._sessions.get(SessionId(root))
+            if row is None or row.state != State.COMMITTED:
                 return False
             row.refs -= 1
             if row.refs:
@@ -195,8 +199,8 @@ class MemoryLedger:
 
     def removed(self, root: RootId) -> None:
         with self._lock:
-            row = self._sessions[SessionId(root)]
-            if row.state == State.REMOVING:
+            row = self._sessions.get(SessionId(root))
+            if row and row.state == State.REMOVING:
                 row.state = State.REMOVED
 
     def incarnation(self) -> int:
@@ -243,8 +247,8 @@ class MemoryLedger:
 
     def drain(self, session: SessionId, cycle: int) -> bool:
         with self._lock:
-            row = self._segsets[session]
-            if row.phase not in (Phase.OPEN, Phase.DRAINING) or row.cycle >= cycle:
+            row = self._segsets.get(session)
+            if not row or row.phase not in (Phase.OPEN, Phase.DRAINING) or row.cycle >= cycle:
                 return False
             row.phase, row.cycle = Phase.DRAINING, cycle
             return True
@@ -269,8 +273,8 @@ class MemoryLedger:
 
     def gate(self, session: SessionId, cycle: int, *, gens: str | None, gone: bool) -> bool:
         with self._lock:
-            row = self._segsets[session]
-            if row.phase != Phase.DRAINING or row.cycle != cycle:
+            row = self._segsets.get(session)
+            if row is None or row.phase != Phase.DRAINING or row.cycle != cycle:
                 return False
             row.phase, row.gens = Phase.GONE if gone else Phase.OPEN, gens
             return True
@@ -311,43 +315,30 @@ class MemoryLedger:
         with self._lock:
             self._incarnation = max(incarnation, self._incarnation)
             self._cycle = max(cycle, self._cycle)
-            told = {item.session: item for item in found}
             for session, row in self._sessions.items():
                 if row.domain == domain and session in self._holds:
-                    held = self._sessions[SessionId(self._holds.pop(session))]
-                    held.refs -= 1
+                    self._sessions[SessionId(self._holds.pop(session))].refs -= 1
             for session, row in self._sessions.items():
-                if row.domain == domain and session not in told:
-                    self._settle_lost(session, row)
+                if row.domain == domain:
+                    self._end(session, row)
             for item in found:
-                self._settle_found(domain, item)
+                self._settle(domain, item)
 
-    def _settle_lost(self, session: SessionId, row: _Session) -> None:
-        ended = {State.REMOVING: State.REMOVED, State.REMOVED: State.REMOVED}
-        row.state = ended.get(row.state, State.ABORTED)
+    def _end(self, session: SessionId, row: _Session) -> None:
+        on_its_way = row.state in (State.REMOVING, State.REMOVED)
+        row.state = State.REMOVED if on_its_way else State.ABORTED
         if session in self._segsets:
             segset = self._segsets[session]
             segset.pinned_by.clear()
             if segset.phase != Phase.GONE:
                 segset.phase, segset.gens = Phase.OPEN, None
 
-    def _settle_found(self, domain: DomainId, item: Found) -> None:
-        known = self._sessions.setdefault(
+    def _settle(self, domain: DomainId, item: Found) -> None:
+        row = self._sessions.setdefault(
             item.session, _Session(domain, self._incarnation, self._clock(), State.ABORTED)
         )
-        known.state = State.COMMITTED if item.committed else State.ABORTED
-        known.refs = max(1, known.refs) if item.committed else 0
-        known.uses = item.uses
+        if item.committed:
+            row.state, row.refs = State.COMMITTED, max(1, row.refs)
+        row.uses = item.uses
         segset = self._segsets.setdefault(item.session, _Segset())
-        self._segsets[item.session] = replace(
-            segset, phase=Phase.OPEN, gens=item.gens, pinned_by=set()
-        )
-
-
-def behind(known: int, seen: int) -> str:
-    """What to say of a ledger that is behind its store."""
-    return (
-        f"the database knows {known} collections, the store {seen}: the database was put back to "
-        "an older state. Nothing is collected until it learned what the store holds: stop every "
-        "process, then run emberkeep repo rebuild"
-    )
+        segset.phase, segset.gens = Phase.OPEN, item.gens

@@ -9,12 +9,12 @@ from alembic.script import ScriptDirectory
 from emberkeep.db.database import Database
 
 
-def upgrade(database: Database) -> None:
-    """Bring the database to the newest revision; an empty one gets all tables."""
+def upgrade(database: Database, *, to: str = "head") -> None:
+    """Bring the database to a revision, the newest; an empty one gets all tables."""
     config = _config()
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def newest() -> str | None:
