@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from tests.databases import Clock, a_database
 from tests.world import GIB, SMALL, a_caller
 
+from emberkeep.backups.maintenance import Schedule
 from emberkeep.backups.records import SERVICE, Record
 from emberkeep.backups.service import Backups, NewBackup, Query, Restoring, Settings
 from emberkeep.caller import Caller
@@ -22,6 +24,7 @@ from emberkeep.db import volumes as volumes_table
 from emberkeep.db.backups import Backup
 from emberkeep.db.database import Database, Transaction
 from emberkeep.db.jobs import Job
+from emberkeep.db.ledger import SqlLedger
 from emberkeep.db.tables import jobs as jobs_table
 from emberkeep.engine.keyfile import KeyFile
 from emberkeep.engine.repository import Repository
@@ -97,7 +100,11 @@ class Stage:
         self.queue = Queue(self.database, self.patience)
         key = KeyFile(bytes(range(32)))
         self.stores = self.stores or {name: TestStore() for name in self.zones.values()}
-        made = {name: Repository.create(store, key) for name, store in self.stores.items()}
+        ledger = partial(SqlLedger, self.database)
+        made = {
+            name: Repository.create(store, key, ledger=ledger)
+            for name, store in self.stores.items()
+        }
         self.repositories = {zone: made[store] for zone, store in self.zones.items()}
         self.drivers = {
             f"host@{zone}": FilesDriver(self.directory / zone) for zone in ("az1", "az2")
@@ -148,6 +155,7 @@ class Stage:
             zone_repositories={zone: repository.id for zone, repository in repositories.items()},
             hosts={zone: f"{name}@{zone}" for zone in repositories},
             settings=SMALL,
+            schedule=Schedule(collect_every=0, verify_every=0),
         )
         worker = Worker(
             site,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from emberkeep import assembly, config
 from emberkeep.assembly import Parts
+from emberkeep.backups.maintenance import Schedule
 from emberkeep.backups.service import Backups, NewBackup
 from emberkeep.caller import Caller
 from emberkeep.config import Configuration
@@ -73,6 +74,7 @@ class World:
             zone_repositories={zone: repository.id for zone, repository in by_zone.items()},
             hosts={zone: f"{name}@{zone}" for zone in names},
             settings=SMALL,
+            schedule=Schedule(collect_every=0, verify_every=0),
         )
         worker = Worker(
             site,
@@ -148,6 +150,8 @@ def a_world(
     assembly.prepare(configuration)
     parts = assembly.assemble(configuration, drivers=assembly.drivers(configuration))
     with closing(parts):
-        world = World(configuration, parts, assembly.open_repositories(configuration))
+        world = World(
+            configuration, parts, assembly.open_repositories(configuration, parts.database)
+        )
         world.worker()
         yield world

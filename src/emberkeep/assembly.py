@@ -5,6 +5,7 @@ Each process builds its own; nothing here is shared or remembered between calls.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from emberkeep import state
@@ -13,6 +14,7 @@ from emberkeep.backups.service import Settings as BackupSettings
 from emberkeep.config import Configuration
 from emberkeep.db import migrations
 from emberkeep.db.database import Database, Transaction
+from emberkeep.db.ledger import SqlLedger
 from emberkeep.engine.keyfile import KeyFile
 from emberkeep.engine.repository import Repository
 from emberkeep.jobs.queue import Kind, NewJob, Queue
@@ -50,7 +52,11 @@ def prepare(configuration: Configuration) -> None:
             zone.volumes.mkdir(mode=0o700, parents=True, exist_ok=True)
     upgrade(configuration)
     make_key(configuration)
-    open_repositories(configuration)
+    database = Database.connect(configuration.database)
+    try:
+        open_repositories(configuration, database)
+    finally:
+        database.close()
 
 
 def upgrade(configuration: Configuration) -> None:
@@ -78,8 +84,8 @@ def make_key(configuration: Configuration) -> None:
     KeyFile.create(configuration.key_file)
 
 
-def open_repositories(configuration: Configuration) -> dict[str, Repository]:
-    """Open each zone's repository, making it first where the store is empty.
+def open_repositories(configuration: Configuration, database: Database) -> dict[str, Repository]:
+    """Open each zone's repository, its ledger in the database; made first where a store is empty.
 
     Zones that name the same store share one.  Raises what opening a store or a repository raises.
     """
@@ -90,9 +96,9 @@ def open_repositories(configuration: Configuration) -> dict[str, Repository]:
         try:
             store.stat("format")
         except ObjectNotFound:
-            opened[url] = Repository.create(store, keys)
+            opened[url] = Repository.create(store, keys, ledger=partial(SqlLedger, database))
         else:
-            opened[url] = Repository.open(store, keys)
+            opened[url] = Repository.open(store, keys, ledger=partial(SqlLedger, database))
     return {zone.name: opened[zone.repository] for zone in configuration.zones}
 
 

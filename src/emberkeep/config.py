@@ -69,6 +69,16 @@ class BackupOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Maintenance:
+    """How often domains are collected and verified; see `backups.maintenance.Schedule`."""
+
+    collect_every: float
+    verify_every: float
+    verify_depth: int
+    verify_share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that an operator can set."""
 
@@ -84,6 +94,7 @@ class Configuration:
     quotas: Quotas
     jobs: Jobs
     backups: BackupOptions
+    maintenance: Maintenance
 
     @property
     def endpoint(self) -> str:
@@ -119,6 +130,12 @@ _BACKUPS_OPTIONS = [
     cfg.IntOpt("compression_level", default=1, min=1, max=19, help="zstd's level."),
     cfg.IntOpt("memory_budget", default=160, min=144, help="MiB that one running job may hold."),
 ]
+_MAINTENANCE_OPTIONS = [
+    cfg.FloatOpt("collect_every", default=86_400, min=0, help="Seconds; 0: only when asked for."),
+    cfg.FloatOpt("verify_every", default=86_400, min=0, help="Seconds; 0: only when asked for."),
+    cfg.IntOpt("verify_depth", default=2, min=1, max=3, help="1 sizes, 2 checksums, 3 contents."),
+    cfg.FloatOpt("verify_percent", default=4, min=0, max=100, help="Of the data, each time."),
+]
 _ZONE_OPTIONS = [
     cfg.StrOpt("repository", help="URL of the store; default: a directory of its own."),
     cfg.StrOpt("volumes", default="", help="files:DIRECTORY, or none for a zone without volumes."),
@@ -138,6 +155,7 @@ def load(
         "keys": _KEYS_OPTIONS,
         "jobs": _JOBS_OPTIONS,
         "backups": _BACKUPS_OPTIONS,
+        "maintenance": _MAINTENANCE_OPTIONS,
     }
     for group, its_options in groups.items():
         options.register_opts(its_options, group=group)
@@ -197,6 +215,12 @@ def _configuration(
             refuse_delete_of_parents=options.backups.refuse_delete_of_parents,
             compression_level=options.backups.compression_level,
             memory_budget=options.backups.memory_budget << 20,
+        ),
+        maintenance=Maintenance(
+            collect_every=options.maintenance.collect_every,
+            verify_every=options.maintenance.verify_every,
+            verify_depth=options.maintenance.verify_depth,
+            verify_share=options.maintenance.verify_percent / 100,
         ),
     )
 

@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from tests.stage import CALLER, Stage
 from tests.world import a_caller
 
 from emberkeep.backups.rebuild import rebuild
+from emberkeep.db import tables
 from emberkeep.db.backups import Backup
 from emberkeep.jobs.queue import Kind
 
@@ -108,18 +110,69 @@ def test_a_second_root_of_a_backup_gets_an_id_of_its_own(stage: Stage, other: St
     assert store.names("/r/") == []
 
 
-def test_a_row_that_has_data_is_never_overwritten(stage: Stage, other: Stage) -> None:
+def forget(stage: Stage, *which: sa.Table) -> None:
+    """Make the tables' rows unknown, as in a database that is older than the store."""
+    with stage.database.writing() as tx:
+        for table in which:
+            tx.changed(table.delete())
+
+
+LEDGER = (tables.sessions, tables.segsets, tables.uses)
+
+
+def test_a_row_that_has_data_is_left_alone(stage: Stage, other: Stage) -> None:
     backup = stage.a_backup(stage.a_volume(b"x"))
     rebuild(other.database, other.repositories["az1"], "az1")
-    with other.database.writing() as tx:
-        from emberkeep.db import sessions
-        from emberkeep.db.tables import sessions as table
-
-        assert sessions.state(tx, backup.root or "") == "committed"
-        tx.changed(table.delete().where(table.c.id == backup.root))
+    forget(other, *LEDGER)
     found = rebuild(other.database, other.repositories["az1"], "az1")
-    assert found.registered != [backup.id]
+    assert (found.registered, found.known) == ([], 1)
     assert kept(other.shown(backup.id)) == kept(stage.shown(backup.id))
+    restored = other.restore_as(CALLER, backup.id)
+    other.work()
+    assert other.content(restored, 1) == b"x"
+
+
+def test_a_row_whose_data_is_gone_says_so(stage: Stage, other: Stage) -> None:
+    volume_id = stage.a_volume(b"x")
+    lost, whole = stage.a_backup(volume_id), stage.a_backup(volume_id)
+    rebuild(other.database, other.repositories["az1"], "az1")
+    (name,) = [name for name in stage.stores["az1"].names("/r/") if (lost.root or "-") in name]
+    stage.stores["az1"].delete(name)
+    assert rebuild(other.database, other.repositories["az1"], "az1").lost == [lost.id]
+    shown = other.shown(lost.id)
+    assert shown.status == "error"
+    assert "delete it" in (shown.fail_reason or "")
+    assert other.status(whole.id) == "available"
+    other.backups.delete(ADMIN, lost.id)
+    other.work()
+    assert other.row(lost.id).deleted  # type: ignore[union-attr]
+
+
+def test_a_damaged_backup_is_registered_as_such_and_kept_as_it_is(
+    stage: Stage, other: Stage
+) -> None:
+    volume_id = stage.a_volume(b"x")
+    damaged, whole = stage.a_backup(volume_id), stage.a_backup(stage.a_volume(b"y"))
+    store = stage.stores["az1"]
+    names = [name for name in store.names("/s/") if (damaged.root or "-") in name]
+    for name in names:
+        store.delete(name)
+    found = rebuild(other.database, other.repositories["az1"], "az1")
+    assert sorted(found.registered) == sorted([damaged.id, whole.id])
+    assert damaged.root
+    assert damaged.root in found.unreadable[0]
+    assert other.status(damaged.id) == "error"
+    assert "damaged or missing" in (other.shown(damaged.id).fail_reason or "")
+    with other.database.writing() as tx:
+        other.backups.collect(tx)
+    other.work()
+    assert len(store.names("/r/")) == 2
+    other.backups.delete(ADMIN, damaged.id)
+    other.work()
+    assert len(store.names("/r/")) == 1
+    restored = other.restore_as(CALLER, whole.id)
+    other.work()
+    assert other.content(restored, 1) == b"y"
 
 
 def test_a_row_from_before_the_data_was_there_is_brought_up_to_date(
@@ -128,10 +181,8 @@ def test_a_row_from_before_the_data_was_there_is_brought_up_to_date(
     """The database is an older copy than the store: it saw the backup fail, or go."""
     backup = stage.a_backup(stage.a_volume(b"x"))
     rebuild(other.database, other.repositories["az1"], "az1")
+    forget(other, *LEDGER)
     with other.database.writing() as tx:
-        from emberkeep.db.tables import backups, sessions
-
-        tx.changed(sessions.delete())
-        tx.changed(backups.update().values(status="error", root=None, domain=None))
+        tx.changed(tables.backups.update().values(status="error", root=None, domain=None))
     assert rebuild(other.database, other.repositories["az1"], "az1").registered == [backup.id]
     assert kept(other.shown(backup.id)) == kept(stage.shown(backup.id))

@@ -7,7 +7,7 @@ from emberkeep.db import sessions
 from emberkeep.db.database import Database
 from emberkeep.db.ledger import SqlLedger
 from emberkeep.engine.ids import SessionId
-from emberkeep.engine.ledger import Begun, Phase, State
+from emberkeep.engine.ledger import Begun, Found, Phase, State
 from emberkeep.testing.ledger.means import DOMAIN, committed, new_session, segset
 
 
@@ -114,15 +114,14 @@ def test_what_a_caller_rolls_back_never_was(database: Database, ledger: SqlLedge
     assert ledger.drop(base)
 
 
-def test_a_registered_root_may_use_every_segset_of_its_domain(
-    database: Database, ledger: SqlLedger
-) -> None:
-    known, told, elsewhere = committed(ledger), new_session(), new_session()
+def test_a_registered_root_is_as_the_store_says(database: Database, ledger: SqlLedger) -> None:
+    known, told = committed(ledger), new_session()
+    found = Found(told, committed=True, gens="g", uses=(known, told))
     with database.writing() as tx:
-        for session, domain in ((told, DOMAIN), (elsewhere, "7" * 32)):
-            sessions.register(tx, session=session, repository=REPOSITORY, domain_id=domain)
+        sessions.register(tx, found, repository=REPOSITORY, domain=DOMAIN)
     assert ledger.users(SessionId(known)) == [told]
     assert ledger.users(told) == [told]
+    assert segset(ledger, told).gens == "g"
     assert ledger.begin(new_session(), domain=DOMAIN, base=told) == Begun(told)
     assert not ledger.drop(told)
     assert ledger.state(told) == State.COMMITTED

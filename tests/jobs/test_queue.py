@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from tests.databases import Clock, a_database
 
-from emberkeep.db import services, tables
+from emberkeep.db import services
 from emberkeep.db.database import Database
 from emberkeep.jobs.errors import LeaseLost
 from emberkeep.jobs.queue import Beat, Job, Kind, NewJob, Queue, Settings, Worker
@@ -163,7 +162,6 @@ def test_a_zombie_can_change_nothing(place: Place) -> None:
     for change in (
         lambda tx: queue.hold(tx, zombie),
         lambda tx: queue.checkpoint(tx, zombie, {"n": 1}),
-        lambda tx: queue.set_domain(tx, zombie, "d"),
         lambda tx: queue.finish(tx, zombie),
         lambda tx: queue.fail(tx, zombie, "no"),
         lambda tx: queue.retry(tx, zombie, "no", delay=1),
@@ -270,61 +268,6 @@ def test_the_latest_job_and_the_unfinished_ones_of_a_subject(place: Place) -> No
     assert backup is not None
     assert backup.id == first
     assert [job.id for job in unfinished] == [second]
-
-
-# Domains.
-
-
-def test_an_exclusive_job_waits_for_the_shared_ones_of_its_domain(place: Place) -> None:
-    place.enqueue(domain="d")
-    place.enqueue(domain="d")
-    shared = [place.claim(), place.claim()]
-    alone = place.enqueue(domain="d", exclusive=True)
-    assert place.queue.claim(ONE) is None
-    place.finish(shared[0])
-    assert place.queue.claim(ONE) is None
-    place.finish(shared[1])
-    assert place.claim().id == alone
-
-
-def test_the_shared_jobs_of_a_domain_wait_for_the_exclusive_one(place: Place) -> None:
-    place.enqueue(domain="d", exclusive=True)
-    alone = place.claim()
-    shared = place.enqueue(domain="d")
-    elsewhere = place.enqueue(domain="e")
-    assert place.claim().id == elsewhere
-    assert place.queue.claim(ONE) is None
-    place.finish(alone)
-    assert place.claim().id == shared
-
-
-def test_a_job_whose_lease_expired_still_excludes_others_of_its_domain(place: Place) -> None:
-    shared = place.enqueue(domain="d", needs_backend="b2")
-    dead = place.claim(TWO)
-    assert dead.id == shared
-    place.enqueue(domain="d", exclusive=True)
-    place.let_the_lease_expire()
-    assert place.queue.claim(ONE) is None  # reaches the exclusive job only
-    again = place.claim(TWO)
-    assert again.id == shared
-    place.finish(again)
-    assert place.claim(ONE).exclusive
-
-
-def test_entering_a_domain_is_refused_while_an_exclusive_job_runs_there(place: Place) -> None:
-    place.enqueue(domain="d", exclusive=True)
-    alone = place.claim()
-    place.enqueue()
-    late = place.claim()
-    with place.database.writing() as tx:
-        assert not place.queue.set_domain(tx, late, "d")
-        assert place.queue.set_domain(tx, late, "e")
-    assert place.show(late.id).domain == "e"
-    place.finish(alone)
-    with place.database.writing() as tx:
-        assert place.queue.set_domain(tx, late, "d")
-    place.enqueue(domain="d", exclusive=True)
-    assert place.queue.claim(ONE) is None
 
 
 # Zones.
@@ -450,32 +393,4 @@ def test_many_workers_never_get_one_job_twice(tmp_path: Path) -> None:
     while (job := queue.claim(ONE)) is not None:  # who lost every race looks again
         claimed.append(job.id)
     assert Counter(claimed) == Counter(ids)
-    database.close()
-
-
-def test_many_workers_never_run_an_exclusive_job_beside_another(tmp_path: Path) -> None:
-    database = a_database(tmp_path)
-    queue = Queue(database)
-    with database.writing() as tx:
-        for n in range(40):
-            queue.enqueue(tx, a_job(str(n), domain="d", exclusive=n % 4 == 0))
-    broken: list[list[bool]] = []
-
-    def work() -> None:
-        queue = Queue(database)
-        worker = replace(ONE, name=threading.current_thread().name)
-        while True:
-            job = queue.claim(worker)
-            with database.writing() as tx:
-                rows = tx.rows(sa.select(tables.jobs.c.state, tables.jobs.c.exclusive))
-                running = [row["exclusive"] for row in rows if row["state"] == "running"]
-                if any(running) and len(running) > 1:
-                    broken.append(running)
-                if job is not None:
-                    queue.finish(tx, job)
-                elif all(row["state"] == "done" for row in rows):
-                    return
-
-    in_threads(8, work)
-    assert broken == []
     database.close()

@@ -260,14 +260,16 @@ def test_a_base_deleted_while_it_is_looked_at_is_done_without(
     chosen: list[object] = []
 
     def choose_then_lose(*given: object) -> object:
-        root = choose(*given)  # type: ignore[arg-type]
-        if not chosen:
-            stage.backups.delete(ADMIN, base.id)
-            stage.worker("two").run_one((Kind.DELETE,))
-        chosen.append(root)
-        return root
+        chosen.append(choose(*given))  # type: ignore[arg-type]
+        stage.backups.delete(ADMIN, base.id)
+        stage.worker("two").run_one((Kind.DELETE,))
+        return chosen[0]
 
     monkeypatch.setattr(work, "_base", choose_then_lose)
     again = stage.a_backup(volume_id)
-    assert chosen == [base.root, None]
+    assert chosen == [base.root]
     assert (again.status, again.fail_reason) == ("available", None)
+    stage.work()
+    restored = stage.restore(again.id).volume_id
+    stage.work()
+    assert stage.content(restored, len(DATA)) == DATA

@@ -1,4 +1,4 @@
-"""A collection removes what no backup needs, and never runs beside one that is being written."""
+"""A collection removes what no backup needs, beside whatever else is done."""
 
 import random
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import pytest
 from tests.stage import CALLER, Stage
 from tests.world import a_caller
 
-from emberkeep.db import sessions
+from emberkeep.engine.repository import State
 from emberkeep.jobs.queue import Kind
 
 ADMIN = a_caller(is_admin=True)
@@ -66,7 +66,7 @@ def test_a_root_that_the_database_does_not_know_stops_the_collection(stage: Stag
     assert stage.status(kept.id) == "available"
 
 
-def while_backing_up(stage: Stage, do: Callable[[], None], *, container: str | None = None) -> str:
+def while_backing_up(stage: Stage, volume_id: str, do: Callable[[], None]) -> str:
     """Back up, and do something when the first segment is put; returns the backup's id."""
     done = []
 
@@ -76,77 +76,102 @@ def while_backing_up(stage: Stage, do: Callable[[], None], *, container: str | N
             do()
 
     stage.stores["az1"].before_put = once
-    backup = stage.create(stage.a_volume(DATA[::-1]), container=container)
+    backup = stage.create(volume_id)
     assert stage.one.run_one((Kind.BACKUP,))
     assert done
     return backup.id
 
 
-@pytest.mark.parametrize("lease", ["held", "run out"])
-@pytest.mark.parametrize("known", [True, False], ids=["known domain", "first of its domain"])
-def test_no_collection_begins_while_a_backup_is_written(
-    stage: Stage, known: bool, lease: str
-) -> None:
-    if known:
-        stage.a_backup(stage.a_volume(DATA))
-    seen = []
+def restores(stage: Stage, backup_id: str, data: bytes) -> bool:
+    restored = stage.restore(backup_id).volume_id
+    stage.work()
+    return stage.content(restored, len(data)) == data
 
-    def try_to_collect() -> None:
-        assert collect(stage)
+
+@pytest.mark.parametrize("lease", ["held", "run out"])
+def test_a_collection_beside_a_backup_takes_nothing_from_it(stage: Stage, lease: str) -> None:
+    """Its base is deleted and its domain collected, twice, while it is written."""
+    volume_id = stage.a_volume(DATA)
+    base = stage.a_backup(volume_id)
+    stage.write(volume_id, b"changed" * 1000)
+    image = stage.content(volume_id, len(DATA))
+    collected = []
+
+    def delete_and_collect() -> None:
+        stage.backups.delete(CALLER, base.id)
         if lease == "run out":
             stage.clock.pass_by(stage.patience.lease + 1)
         other = stage.worker("two")
-        seen.append(other.run_one((Kind.COLLECT,)))
+        assert other.run_one((Kind.DELETE,))
+        for _ in range(2):
+            collect(stage)
+            collected.append(other.run_one((Kind.COLLECT,)))
+        assert stage.row(base.id).deleted  # type: ignore[union-attr]
 
-    backup_id = while_backing_up(stage, try_to_collect)
-    assert seen == [False]
+    backup_id = while_backing_up(stage, volume_id, delete_and_collect)
+    assert collected == [True, True]
     stage.one.beat()
     stage.work()
     assert stage.status(backup_id) == "available"
-    assert states(stage, Kind.COLLECT) == ["done"]
-    restored = stage.restore(backup_id).volume_id
+    collect(stage)
     stage.work()
-    assert stage.content(restored, len(DATA)) == DATA[::-1]
+    assert stage.stores["az1"].names("/r/") == [
+        name for name in stage.stores["az1"].names("/r/") if stage.shown(backup_id).root in name
+    ]
+    assert restores(stage, backup_id, image)
 
 
-@pytest.mark.parametrize("lease", ["held", "run out"])
-@pytest.mark.parametrize("known", [True, False], ids=["known domain", "unknown when it was asked"])
-def test_no_backup_begins_while_a_collection_runs(stage: Stage, known: bool, lease: str) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["known domain", "first of its domain"])
+def test_a_backup_is_made_while_a_collection_runs(stage: Stage, known: bool) -> None:
     backup = stage.a_backup(stage.a_volume(DATA))
     volume_id = stage.a_volume(DATA[::-1])
-    accepted = None
-    if not known:  # its job was made when there was no such domain yet
-        accepted = stage.create(volume_id)
-        (job,) = [job for job in stage.jobs(Kind.BACKUP) if job.subject == accepted.id]
-        with stage.database.writing() as tx:
-            from emberkeep.db import jobs
-
-            jobs.update(tx, job.id, domain=None)
+    container = None if known else "another"
     stage.backups.delete(CALLER, backup.id)
     stage.one.run_one((Kind.DELETE,))
-    begun: list[str] = []
+    made: list[str] = []
 
-    def try_to_back_up(name: str) -> None:
-        if "/s/" in name and not begun:
-            begun.append(name)
-            other = accepted or stage.create(volume_id)
-            if lease == "run out":
-                stage.clock.pass_by(stage.patience.lease + 1)
-            two = stage.worker("two")
-            two.run_one((Kind.BACKUP,))
-            assert stage.stores["az1"].names("/r/") == []
-            assert stage.status(other.id) == "creating"
+    def back_up(name: str) -> None:
+        if "/s/" in name and not made:
+            made.append(stage.create(volume_id, container=container).id)
+            assert stage.worker("two").run_one((Kind.BACKUP,))
+            assert stage.status(made[0]) == "available"
 
-    stage.stores["az1"].before_delete = try_to_back_up
+    stage.stores["az1"].before_delete = back_up
     stage.one.run_one((Kind.COLLECT,))
-    assert begun
-    stage.one.beat()
+    collect(stage)
     stage.work()
-    (other,) = stage.backups.list(CALLER, stage.everything).items
-    assert other.status == "available"
-    restored = stage.restore(other.id).volume_id
+    assert restores(stage, made[0], DATA[::-1])
+
+
+def test_a_restore_keeps_its_data_while_it_is_deleted_and_collected(stage: Stage) -> None:
+    """Forced: the deletion waits for the restore to stop, the collection removes nothing of it."""
+    backup = stage.a_backup(stage.a_volume(DATA))
+    stage.restore(backup.id)
+    seen = []
+    store = stage.stores["az1"]
+    get = store.get
+
+    def delete_and_collect(name: str, **given: int | None) -> bytes:
+        if "/s/" in name and not seen:
+            seen.append(name)
+            stage.backups.force_delete(ADMIN, backup.id)
+            two = stage.worker("two")
+            two.run_one((Kind.DELETE,))
+            collect(stage)
+            two.run_one((Kind.COLLECT,))
+            seen.append(len(store.names("/s/")))
+        return get(name, **given)  # type: ignore[arg-type]
+
+    store.get = delete_and_collect  # type: ignore[method-assign, assignment]
+    while stage.one.run_one((Kind.CREATE_VOLUME, Kind.RESTORE)):
+        pass
+    assert seen[1:] == [len(store.names("/s/"))]
+    store.get = get  # type: ignore[method-assign]
     stage.work()
-    assert stage.content(restored, len(DATA)) == DATA[::-1]
+    collect(stage)
+    stage.work()
+    assert stage.row(backup.id).deleted  # type: ignore[union-attr]
+    assert store.names("/s/") == store.names("/r/") == []
 
 
 def test_a_zombie_collection_harms_no_later_backup(stage: Stage) -> None:
@@ -194,7 +219,7 @@ def test_deleting_while_collecting_leaves_what_is_kept_whole(stage: Stage) -> No
     stage.stores["az1"].before_delete = delete
     stage.one.run_one((Kind.COLLECT,))
     stage.work()
-    assert stage.session(second.root) == sessions.REMOVED
+    assert stage.session(second.root) == State.REMOVED
     restored = stage.restore(third.id).volume_id
     stage.work()
     assert stage.content(restored, len(DATA)) == image

@@ -11,6 +11,7 @@ from emberkeep.api.core import Core
 from emberkeep.api.handlers import (
     availability_zones,
     backups,
+    conditions,
     progress,
     services,
     snapshots,
@@ -146,6 +147,7 @@ ROUTES = (
     Route("GET", "/v3/os-services", services.index, rule="volume_extension:services:index"),
     # beyond Cinder
     Route("GET", "/emberkeep/v1/zones", zones.index),
+    Route("GET", "/emberkeep/v1/backups/{id}", conditions.show, rule="backup:get"),
     Route("GET", "/emberkeep/v1/backups/{id}/progress", progress.show, rule="backup:get"),
 )
 

@@ -14,7 +14,6 @@ from emberkeep.backups.lifecycle import Status
 from emberkeep.backups.means import Means
 from emberkeep.caller import Caller
 from emberkeep.db import backups as table
-from emberkeep.db import sessions
 from emberkeep.db.backups import Backup
 from emberkeep.db.database import Transaction
 from emberkeep.db.services import Service
@@ -99,7 +98,7 @@ def create(means: Means, caller: Caller, new: NewBackup) -> Backup:
         if service is None:
             means.seam.abandon(opening)
         else:
-            means.seam.submit(opening, _job(means, tx, caller, backup, volume, zone, service))
+            means.seam.submit(opening, _job(means, caller, backup, volume, zone, service))
     means.queue.wake()
     return backup
 
@@ -148,21 +147,14 @@ def _parent(
 
 def _job(
     means: Means,
-    tx: Transaction,
     caller: Caller,
     backup: Backup,
     volume: Volume,
     zone: str,
     service: Service,
 ) -> NewJob:
-    """The job that makes the backup.  Its domain is known unless this is the first one there."""
+    """The job that makes the backup."""
     label = means.settings.default_container if backup.container is None else backup.container
-    domain = sessions.domain(
-        tx,
-        repository=service.repository or "",
-        project_id=caller.project_id,
-        container=label,
-    )
     return NewJob(
         kind=Kind.BACKUP,
         subject=backup.id,
@@ -173,5 +165,4 @@ def _job(
         needs_repository=service.repository,
         needs_backend=volume.backend,
         prefers_zone=volume.availability_zone,
-        domain=domain.id if domain else None,
     )

@@ -1,13 +1,14 @@
-"""Registering what a store holds: after a disaster, the store is the truth and the database is new.
+"""Registering what a store holds: after a disaster, the store is the truth and the database is new,
+or an older copy.
 
-Every root tells in its description what was backed up; that becomes a row again.  A root that can't
-be read is reported, and stops nothing else.
+First the ledger is settled; then every root's description, which tells what was backed up, becomes
+a row again.  A root that can't be read is reported, and stops nothing else.
 
 Invariants
-* what the database knows is not changed: a root whose session it has is left alone, and so is a
-  row that has data;
+* a row that has data in the store is not changed, one whose data is gone is in `error`;
 * every root that can be read has a row in the end.  Two roots may be of one backup, when an attempt
-  died between its root and its commit: the second one that is found gets an id of its own.
+  died between its root and its commit: the second one that is found gets an id of its own;
+* a root has as many references as rows.
 """
 
 import uuid
@@ -23,8 +24,11 @@ from emberkeep.db.backups import Backup
 from emberkeep.db.database import Database, Transaction
 from emberkeep.db.sessions import Domain
 from emberkeep.engine.errors import EngineError
-from emberkeep.engine.repository import DomainId, Repository, Root, RootId
+from emberkeep.engine.repository import DomainId, Repository, Root, RootId, Settled
 from emberkeep.stores.errors import StoreError
+
+_LOST = "The store does not hold this backup's data any more; delete it."
+_DAMAGED = "Part of this backup's data is damaged or missing: {}"
 
 
 @dataclass(slots=True)
@@ -33,6 +37,7 @@ class Rebuilt:
 
     registered: list[str] = field(default_factory=list)  # ids of backups
     known: int = 0  # roots that the database knew
+    lost: list[str] = field(default_factory=list)  # ids of backups without data
     unreadable: list[str] = field(default_factory=list)  # what was wrong, and with what
 
 
@@ -45,16 +50,44 @@ def rebuild(
 ) -> Rebuilt:
     """Register the roots of the repository that the database does not know, as backups in `zone`.
 
-    May be repeated.  `progress` is told how many roots were looked at.
+    Every process that uses the repository must have been stopped.  May be repeated.  `progress` is
+    told how many roots were looked at.
     """
     rebuilt = Rebuilt()
+    _register_domains(database, repository)
+    settled = repository.settle()
     looked_at = 0
-    for domain in repository.domains():
-        for root in repository.roots(domain):
-            _register(database, repository, zone, domain, root, rebuilt)
+    for domain, result in settled.items():
+        for root, reason in result.broken.items():
+            rebuilt.unreadable.append(f"root {root}: {reason}")
+        for root in (*result.backups, *result.broken):
+            _register(database, repository, zone, domain, root, result, rebuilt)
             looked_at += 1
             progress(looked_at)
+    with database.writing() as tx:
+        rebuilt.lost += table.lose(tx, repository.id, fail_reason=_LOST)
     return rebuilt
+
+
+def _register_domains(database: Database, repository: Repository) -> None:
+    for domain in repository.domains():
+        with database.reading() as tx:
+            if sessions.known_domain(tx, domain) is not None:
+                continue
+        owner = _owner(repository, domain)
+        with database.writing() as tx:
+            sessions.register_domain(tx, owner)
+
+
+def _owner(repository: Repository, domain: DomainId) -> Domain:
+    """Whose the domain is, as any of its roots says; nobody's if none can be read."""
+    for root in repository.roots(domain):
+        try:
+            kept = repository.describe(domain, root).description["backup"]
+            return Domain(domain, repository.id, kept["project_id"], kept["container"])
+        except (EngineError, StoreError, KeyError, TypeError):
+            continue
+    return Domain(domain, repository.id, "", None)
 
 
 def _register(
@@ -63,27 +96,27 @@ def _register(
     zone: str,
     domain: DomainId,
     root: RootId,
+    settled: Settled,
     rebuilt: Rebuilt,
 ) -> None:
-    with database.reading() as tx:
-        if sessions.state(tx, root) is not None:
+    with database.writing() as tx:
+        if rows := table.users_of_root(tx, root):
+            sessions.recount(tx, root, rows)
             rebuilt.known += 1
             return
     try:
         found = repository.describe(domain, root)
-        kept = found.description["backup"]
-        owner = Domain(domain, repository.id, kept["project_id"], kept["container"])
-        row = _row(found, kept, repository, zone)
+        row = _row(found, found.description["backup"], repository, zone)
     except (EngineError, StoreError, KeyError, TypeError, ValueError) as error:
-        rebuilt.unreadable.append(f"root {root}: {error}")
+        if root not in settled.broken:
+            rebuilt.unreadable.append(f"root {root}: {error}")
         return
+    if root in settled.broken:
+        reason = _DAMAGED.format(settled.broken[root])
+        row = replace(row, status="error", fail_reason=reason[: table.FAIL_REASON_LENGTH])
     with database.writing() as tx:
-        if sessions.state(tx, root) is not None:
-            rebuilt.known += 1
-            return
-        sessions.register_domain(tx, owner)
-        sessions.register(tx, session=root, repository=repository.id, domain_id=domain)
         rebuilt.registered.append(_insert(tx, row))
+        sessions.recount(tx, root, 1)
 
 
 def _insert(tx: Transaction, row: Backup) -> str:

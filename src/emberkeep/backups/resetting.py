@@ -8,6 +8,7 @@ from emberkeep.caller import Caller
 from emberkeep.db import sessions
 from emberkeep.db.backups import Backup
 from emberkeep.db.database import Transaction
+from emberkeep.engine.repository import State
 
 RULE = "volume_extension:backup_admin_actions:reset_status"
 EVENTS = {"available": Event.RESET_TO_AVAILABLE, "error": Event.RESET_TO_ERROR}
@@ -38,4 +39,4 @@ def reset_status(means: Means, caller: Caller, backup_id: str, status: str) -> N
 
 
 def _has_data(tx: Transaction, backup: Backup) -> bool:
-    return backup.root is not None and (sessions.held_state(tx, backup.root) == sessions.COMMITTED)
+    return backup.root is not None and sessions.held_state(tx, backup.root) == State.COMMITTED

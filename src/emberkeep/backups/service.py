@@ -10,15 +10,16 @@ from typing import Any, Final
 
 from emberkeep.backups import (
     access,
-    collection,
     creation,
     deletion,
     listing,
+    maintenance,
     placement,
     resetting,
     restoring,
     transfer,
 )
+from emberkeep.backups import condition as state
 from emberkeep.backups import progress as work
 from emberkeep.backups.creation import NO_SERVICE, NewBackup
 from emberkeep.backups.listing import Page, Query
@@ -31,7 +32,7 @@ from emberkeep.caller import Caller
 from emberkeep.db import backups as table
 from emberkeep.db.backups import Backup
 from emberkeep.db.database import Database, Transaction
-from emberkeep.jobs.queue import Queue
+from emberkeep.jobs.queue import Kind, Queue
 from emberkeep.volumes.service import NewVolume, VolumeService
 
 __all__ = [
@@ -127,11 +128,20 @@ class Backups:
     def progress(self, caller: Caller, backup_id: str) -> dict[str, Any]:
         return work.progress(self._means, caller, backup_id)
 
+    def condition(self, caller: Caller, backup_id: str) -> dict[str, Any]:
+        return state.condition(self._means, caller, backup_id)
+
     def zones(self) -> Sequence[Zone]:
         """The availability zones, in configured order."""
         with self._means.database.reading() as tx:
             return placement.zones(tx, self.settings.enabled_zones)
 
-    def collect(self, tx: Transaction) -> Sequence[str]:
+    def collect(self, tx: Transaction, *, dry_run: bool = False) -> Sequence[str]:
         """Let every domain that a service reaches be collected; returns the jobs' ids."""
-        return collection.enqueue_all(tx, self._means.queue)
+        asked = {"dry_run": True} if dry_run else {}
+        return maintenance.enqueue_all(tx, self._means.queue, arguments=asked)
+
+    def verify(self, tx: Transaction, *, depth: int, share: float) -> Sequence[str]:
+        """Let every such domain be verified (`Repository.verify`); returns the jobs' ids."""
+        asked = {"depth": depth, "share": share}
+        return maintenance.enqueue_all(tx, self._means.queue, kind=Kind.VERIFY, arguments=asked)

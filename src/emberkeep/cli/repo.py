@@ -35,28 +35,35 @@ def rebuild(state_dir: Path, only: str | None, as_json: bool) -> None:
     """Register the backups that the zones' stores hold and the database does not know.
 
     For a new state directory after a disaster: import the exported key, say in its emberkeep.conf
-    where the stores are, then this.
+    where the stores are, then this.  Or when the database was put back to an older state.  Every
+    service that uses the stores must have been stopped.
     """
     configuration = config.load(state_dir)
     zones = [zone.name for zone in configuration.zones]
     if only is not None and only not in zones:
         raise Failure(f"no availability zone {only!r}; there are {', '.join(zones)}")
     state.prepare(state_dir)
-    assembly.prepare(configuration)
-    repositories = assembly.open_repositories(configuration)
-    parts = assembly.assemble(configuration)
     results: dict[str, Rebuilt] = {}
-    with Progress(console=Console(stderr=True), disable=as_json) as bar:
-        for zone in zones if only is None else [only]:
-            task = bar.add_task(f"{zone}: backups", total=None)
-            progress = partial(_advance, bar, task)
-            results[zone] = rebuild_zone(
-                parts.database, repositories[zone], zone, progress=progress
-            )
-    parts.close()
+    with state.locked(state_dir):
+        assembly.prepare(configuration)
+        parts = assembly.assemble(configuration)
+        repositories = assembly.open_repositories(configuration, parts.database)
+        with Progress(console=Console(stderr=True), disable=as_json) as bar:
+            for zone in zones if only is None else [only]:
+                task = bar.add_task(f"{zone}: backups", total=None)
+                progress = partial(_advance, bar, task)
+                results[zone] = rebuild_zone(
+                    parts.database, repositories[zone], zone, progress=progress
+                )
+        parts.close()
     if as_json:
         shown = {
-            zone: {"registered": r.registered, "known": r.known, "unreadable": r.unreadable}
+            zone: {
+                "registered": r.registered,
+                "known": r.known,
+                "lost": r.lost,
+                "unreadable": r.unreadable,
+            }
             for zone, r in results.items()
         }
         click.echo(json.dumps(shown))

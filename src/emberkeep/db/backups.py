@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from emberkeep.db import paging
 from emberkeep.db.database import Transaction
 from emberkeep.db.paging import Query
-from emberkeep.db.tables import backups
+from emberkeep.db.tables import backups, sessions
 
 FAIL_REASON_LENGTH = 255
 
@@ -198,3 +198,22 @@ def users_of_root(tx: Transaction, root: str) -> int:
     """How many rows that are not deleted share the root."""
     found = sa.select(sa.func.count()).where(backups.c.root == root, sa.not_(backups.c.deleted))
     return int(tx.connection.scalar(found) or 0)
+
+
+def lose(tx: Transaction, repository: str, *, fail_reason: str) -> list[str]:
+    """Put the backups into `error` whose root is no committed session; their ids."""
+    found = (
+        sa.select(backups.c.id)
+        .outerjoin(sessions, sessions.c.id == backups.c.root)
+        .where(
+            backups.c.repository == repository,
+            backups.c.root.is_not(None),
+            sa.not_(backups.c.deleted),
+            backups.c.status.in_(("available", "restoring")),
+            sa.or_(sessions.c.state.is_(None), sessions.c.state != "committed"),
+        )
+    )
+    lost = list(tx.connection.scalars(found))
+    for backup_id in lost:
+        change(tx, backup_id, status="error", fail_reason=fail_reason)
+    return lost

@@ -57,7 +57,7 @@ def add_domain(tx: Transaction, new: Domain) -> Domain:
 
 def register_domain(tx: Transaction, found: Domain) -> None:
     """Register a domain that a store tells of; where another one has its label, without it."""
-    if knows_domain(tx, found.id):
+    if known_domain(tx, found.id) is not None:
         return
     if found.container is not None and add_domain(tx, found) == found:
         return
@@ -65,5 +65,6 @@ def register_domain(tx: Transaction, found: Domain) -> None:
     tx.changed(sa.insert(domains).values(**values, container=None))
 
 
-def knows_domain(tx: Transaction, domain_id: str) -> bool:
-    return tx.row(sa.select(domains.c.id).where(domains.c.id == domain_id)) is not None
+def known_domain(tx: Transaction, domain_id: str) -> Domain | None:
+    row = tx.row(sa.select(domains).where(domains.c.id == domain_id))
+    return None if row is None else Domain(**row)

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from emberkeep.db.database import Transaction
-from emberkeep.db.tables import domains, jobs
+from emberkeep.db.tables import jobs
 
 RESERVING = "reserving"
 QUEUED = "queued"
@@ -33,8 +33,6 @@ class Job:
     needs_repository: str | None
     needs_backend: str | None
     prefers_zone: str | None
-    domain: str | None
-    exclusive: bool
     attempt: int
     handed_back: int
     worker: str | None
@@ -102,19 +100,6 @@ def reserving(tx: Transaction) -> list[Job]:
 def claimable(tx: Transaction) -> list[Job]:
     """The jobs that wait, or whose lease ran out, oldest first."""
     return _jobs(tx, sa.select(jobs).where(_claimable(tx)))
-
-
-def lock_domain(tx: Transaction, domain: str) -> None:
-    """Let nobody else ask what runs in the domain, to begin something, until this one ends."""
-    tx.rows(sa.select(domains.c.id).where(domains.c.id == domain).with_for_update())
-
-
-def running_in_domain(tx: Transaction, domain: str, *, besides: str) -> list[bool]:
-    """Whether each of the domain's other running jobs, lease or no lease, is exclusive."""
-    found = sa.select(jobs.c.exclusive).where(
-        jobs.c.domain == domain, jobs.c.state == RUNNING, jobs.c.id != besides
-    )
-    return list(tx.connection.scalars(found))
 
 
 def claim(tx: Transaction, job: Job, worker: str, lease_expires_at: datetime) -> Job | None:

@@ -24,11 +24,11 @@ from emberkeep.db.domains import add_domain as add_domain
 from emberkeep.db.domains import domain as domain
 from emberkeep.db.domains import domains_of as domains_of
 from emberkeep.db.domains import held_domain as held_domain
-from emberkeep.db.domains import knows_domain as knows_domain
+from emberkeep.db.domains import known_domain as known_domain
 from emberkeep.db.domains import register_domain as register_domain
 from emberkeep.db.tables import holds, pins, segsets, sessions, uses
 from emberkeep.engine.ids import RootId, SessionId
-from emberkeep.engine.ledger import Begun, Phase, State
+from emberkeep.engine.ledger import Begun, Found, Phase, State
 
 _UNENDED = (State.ACTIVE, State.EXPIRED)
 
@@ -46,7 +46,7 @@ def begin(
 ) -> Begun:
     """Begin to write, as `Ledger.begin` says; the session of a job lives by the job's lease."""
     taken_over = pinned = held = None
-    earlier = None if predecessor is None else _locked(tx, predecessor)
+    earlier = None if predecessor is None else held_state(tx, predecessor)
     if predecessor is not None and earlier in _UNENDED and _writes(tx, predecessor):
         taken_over = predecessor
         held = _take_over(tx, session, predecessor)
@@ -95,14 +95,12 @@ def begin_reading(
     return True
 
 
-def register(tx: Transaction, *, session: str, repository: str, domain_id: str) -> None:
-    """A committed session that the store told of, with one reference.
-
-    Into whose segments it points is not known until the repository is settled.
-    """
-    _insert(tx, session, repository=repository, domain=domain_id, state=State.COMMITTED, refs=1)
-    _insert_segset(tx, session, Phase.OPEN)
-    tx.changed(sa.insert(uses).values(root=session, segset=domain_id))
+def register(tx: Transaction, found: Found, *, repository: str, domain: str) -> None:
+    """A session that the store told of; if it is committed, with one reference."""
+    state, refs = (State.COMMITTED, 1) if found.committed else (State.ABORTED, 0)
+    _insert(tx, found.session, repository=repository, domain=domain, state=state, refs=refs)
+    _insert_segset(tx, found.session, Phase.OPEN, gens=found.gens)
+    set_uses(tx, found.session, found.uses)
 
 
 def beat(tx: Transaction, session: str) -> bool:
@@ -113,7 +111,7 @@ def beat(tx: Transaction, session: str) -> bool:
 
 def pin(tx: Transaction, session: str, segset: str) -> bool:
     """Pin a segset; False if it is not open or the session is not active."""
-    return _locked(tx, session) == State.ACTIVE and (
+    return held_state(tx, session) == State.ACTIVE and (
         segset in _pinned(tx, session) or _pin(tx, session, segset)
     )
 
@@ -188,6 +186,12 @@ def state(tx: Transaction, session: str) -> State | None:
     return _state(tx, sa.select(sessions.c.state).where(sessions.c.id == session))
 
 
+def held_state(tx: Transaction, session: str) -> State | None:
+    """The session's state, which nobody else changes until the transaction ends."""
+    found = sa.select(sessions.c.state).where(sessions.c.id == session)
+    return _state(tx, found.with_for_update())
+
+
 def states(tx: Transaction, domain_id: str) -> dict[SessionId, State]:
     """The state of each session of a domain."""
     found = sa.select(sessions.c.id, sessions.c.state).where(sessions.c.domain == domain_id)
@@ -201,6 +205,11 @@ def refer(tx: Transaction, root: str) -> bool:
     """Add a reference; False if the root is not committed."""
     committed = (sessions.c.id == root, sessions.c.state == State.COMMITTED)
     return tx.changed(sa.update(sessions).where(*committed).values(refs=sessions.c.refs + 1)) == 1
+
+
+def recount(tx: Transaction, root: str, references: int) -> None:
+    """Say how many references a root has; nobody else may be at work."""
+    tx.changed(sa.update(sessions).where(sessions.c.id == root).values(refs=references))
 
 
 def drop(tx: Transaction, root: str) -> bool:
@@ -284,15 +293,9 @@ def _insert(
     tx.changed(sa.insert(sessions).values({**new, **values}))
 
 
-def _insert_segset(tx: Transaction, session: str, phase: Phase) -> None:
+def _insert_segset(tx: Transaction, session: str, phase: Phase, *, gens: str | None = None) -> None:
     new = {"session": session, "phase": phase, "pins": 0, "cycle": 0, "depth": 0, "position": 0}
-    tx.changed(sa.insert(segsets).values(new))
-
-
-def _locked(tx: Transaction, session: str) -> State | None:
-    """The session's state, which nobody else changes until the transaction ends."""
-    found = sa.select(sessions.c.state).where(sessions.c.id == session)
-    return _state(tx, found.with_for_update())
+    tx.changed(sa.insert(segsets).values(**new, gens=gens))
 
 
 def _state(tx: Transaction, statement: sa.Select[Any]) -> State | None:
@@ -353,7 +356,7 @@ def _predecessors(tx: Transaction, session: str) -> list[SessionId]:
 
 def _abort(tx: Transaction, found: Sequence[str]) -> list[str]:
     """Abort those that have not ended; `found` is in order."""
-    ended = [session for session in found if _locked(tx, session) in _UNENDED]
+    ended = [session for session in found if held_state(tx, session) in _UNENDED]
     for session in ended:
         _move(tx, session, State.ABORTED)
     _release(tx, ended)

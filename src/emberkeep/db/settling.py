@@ -25,8 +25,8 @@ def settle(
     _end_all(tx, domain)
     for item in found:
         if table.state(tx, item.session) is None:
-            table.register(tx, session=item.session, repository=repository, domain_id=domain)
-            _end(tx, sessions.c.id == item.session)
+            table.register(tx, item, repository=repository, domain=domain)
+            continue
         if item.committed:
             refs = sa.case((sessions.c.refs > 1, sessions.c.refs), else_=1)
             mine = sa.update(sessions).where(sessions.c.id == item.session)

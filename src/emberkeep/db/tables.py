@@ -249,9 +249,6 @@ jobs = Table(
     Column("needs_repository", String(32)),
     Column("needs_backend", String(255)),
     Column("prefers_zone", String(255)),
-    # Jobs of one domain exclude each other if one of them is exclusive.
-    Column("domain", String(32), index=True),
-    Column("exclusive", Boolean, nullable=False),
     Column("attempt", Integer, nullable=False),  # 0 until it was claimed; never twice the same
     Column("handed_back", Integer, nullable=False),  # attempts that were given up, not failed
     Column("worker", String(255)),

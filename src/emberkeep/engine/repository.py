@@ -37,7 +37,7 @@ from emberkeep.engine.errors import (
 from emberkeep.engine.ids import ID, ID_BYTES, DomainId, RootId, SessionId
 from emberkeep.engine.keyring import Keyring
 from emberkeep.engine.keys import DomainKeys, MetadataKey, Random
-from emberkeep.engine.ledger import Begun, Ledger, State
+from emberkeep.engine.ledger import Begun, Found, Ledger, State
 from emberkeep.engine.protocols import KeyManager, Source, Target
 from emberkeep.engine.roots import Root
 from emberkeep.engine.settling import Settled
@@ -61,6 +61,7 @@ __all__ = [
     "Begun",
     "Collected",
     "DomainId",
+    "Found",
     "Ledger",
     "Progress",
     "Repository",
@@ -69,6 +70,7 @@ __all__ = [
     "SessionId",
     "Settings",
     "Settled",
+    "State",
     "Statistics",
     "Verified",
     "Written",
@@ -392,15 +394,37 @@ class Repository:
         `checkpoint` raises; then the target holds some of the backup and some of what it held.
         """
         with self._held(domain, root, checkpoint) as beating:
-            reader.restore(
-                self._reader(domain),
-                self._keys(domain),
-                self.describe(domain, root, sha256=sha256),
+            self.read(
+                domain,
+                root,
                 target,
-                settings=settings or Settings(),
-                report=progress,
+                sha256=sha256,
+                settings=settings,
+                progress=progress,
                 checkpoint=beating,
             )
+
+    def read(
+        self,
+        domain: DomainId,
+        root: RootId,
+        target: Target,
+        *,
+        sha256: str | None = None,
+        settings: Settings | None = None,
+        progress: Report = unwatched,
+        checkpoint: Checkpoint = uninterrupted,
+    ) -> None:
+        """What `restore` does, for a caller who holds the root by the ledger's `begin_reading`."""
+        reader.restore(
+            self._reader(domain),
+            self._keys(domain),
+            self.describe(domain, root, sha256=sha256),
+            target,
+            settings=settings or Settings(),
+            report=progress,
+            checkpoint=checkpoint,
+        )
 
     @contextlib.contextmanager
     def _held(self, domain: DomainId, root: RootId, checkpoint: Checkpoint) -> Iterator[Checkpoint]:
@@ -541,6 +565,15 @@ class Repository:
             )
             progress(Progress(number + 1, len(domains), 0))
         return settled
+
+    def adopt(self, domain: DomainId, root: RootId) -> Found:
+        """What a ledger that does not know a root's session is to be told of it.
+
+        Raises `DamagedObject` if the root or a node of its map can't be read, and `LedgerBehind` if
+        only a look at everything (`settle`) can tell which generations count.
+        """
+        reader = SegmentReader(self._store, self._metadata_key, domain, None, sleep=self._sleep)
+        return settling.adopt(reader, root, random=self._random)
 
     def _check_incarnation(self) -> None:
         """Raises `LedgerBehind` if the ledger was rebuilt since, and this one is an old copy."""

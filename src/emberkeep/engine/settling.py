@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from emberkeep.engine import keys, layout, marks, roots
 from emberkeep.engine.blockmap import Nodes
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import DamagedObject, LedgerBehind
 from emberkeep.engine.ids import RootId, SessionId
 from emberkeep.engine.keys import Random
 from emberkeep.engine.layout import SegmentId
@@ -17,13 +17,16 @@ from emberkeep.engine.ledger import Found, Ledger, State
 from emberkeep.engine.marks import Marks
 from emberkeep.engine.roots import Layout
 from emberkeep.engine.stored import Gens, SegmentReader
-from emberkeep.engine.work import Checkpoint
+from emberkeep.engine.work import Checkpoint, uninterrupted
 from emberkeep.stores.errors import ObjectNotFound
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a domain: the backups that are whole, and those that are not, with why."""
+    """What became of a domain: the backups that are whole, and those that are not, with why.
+
+    Of the latter those that can be read in part are kept, in quarantine.
+    """
 
     backups: tuple[RootId, ...]
     broken: dict[RootId, str]
@@ -31,9 +34,9 @@ class Settled:
 
 @dataclass(slots=True)
 class _Session:
-    """What the store lists of one: the generations of each segment, the cycles that wrote them."""
+    """What the store lists of one: the generations of each segment."""
 
-    generations: dict[int, list[str]] = field(default_factory=dict)
+    by_seq: dict[int, list[str]] = field(default_factory=dict)
 
 
 def settle(
@@ -50,42 +53,75 @@ def settle(
     """
     listed, cycle = _list(reader)
     states = ledger.sessions(reader.domain)
-    kept: dict[RootId, Layout] = {}
+    kept: dict[RootId, tuple[SessionId, ...]] = {}  # and what each uses
     broken: dict[RootId, str] = {}
-    reached = Marks()
+    reached, unsure = Marks(), set[SessionId]()
     for item in list(reader.store.list(f"d/{reader.domain}/r/")):
         checkpoint()
         root = RootId(item.name.rpartition("/")[2])
-        if states.get(SessionId(root)) in (State.ABORTED, State.REMOVING, State.REMOVED):
+        state = states.get(SessionId(root))
+        if state in (State.ABORTED, State.REMOVING, State.REMOVED):
             continue
         try:
-            part = roots.layout_of(
-                reader.object(item.name), reader.metadata_key, reader.domain, root
-            )
-            _walk(reader, part, listed, checkpoint)
+            part = _layout(reader, root)
         except DamagedObject as error:
             broken[root] = str(error)
+            if state == State.COMMITTED:
+                kept[root] = tuple(s for s in sorted(listed) if root in ledger.users(s))
+                unsure.update(kept[root])
             continue
-        kept[root] = part
-    for part in kept.values():
-        marks.walk(Nodes(reader), part, reached, damaged=_raise, checkpoint=checkpoint)
+        kept[root] = part.sessions
+        try:
+            _walk(reader, part, listed, reached, checkpoint)
+        except DamagedObject as error:
+            broken[root] = str(error)
+            unsure.update(part.sessions)
     cycle += 1
     found = []
     for session in sorted(listed.keys() | {SessionId(root) for root in kept}):
         checkpoint()
         root = RootId(session)
-        gens = _choose(reader, session, listed.get(session, _Session()), reached)
-        name = None
-        if any(generation != "0" for generation in gens.values()):
-            generation = layout.new_generation(cycle, random)
-            name = layout.gens_name(reader.domain, generation, session)
-            plain = json.dumps({f"{seq:08x}": chosen for seq, chosen in gens.items()}).encode()
-            sealed = keys.seal(reader.metadata_key.object_key(name), plain, random)
-            reader.store.put(name, sealed)
-        uses = kept[root].sessions if root in kept else ()
-        found.append(Found(session, committed=root in kept, gens=name, uses=uses))
+        generations = listed.get(session, _Session())
+        if session in unsure:  # the oldest one has the most
+            gens = {seq: min(all_, key=layout.cycle_of) for seq, all_ in generations.by_seq.items()}
+        else:
+            gens = _choose(reader, session, generations, reached)
+        name = _put(reader, session, gens, cycle, random)
+        found.append(Found(session, root in kept, gens=name, uses=kept.get(root, ())))
     ledger.settle(reader.domain, incarnation=incarnation, cycle=cycle, found=found)
-    return Settled(tuple(kept), broken)
+    for root in broken.keys() & kept.keys():
+        ledger.quarantine(root, [broken[root]])
+    return Settled(tuple(root for root in kept if root not in broken), broken)
+
+
+def adopt(reader: SegmentReader, root: RootId, *, random: Random) -> Found:
+    """See `Repository.adopt`."""
+    part = _layout(reader, root)
+    listed, cycle = _list(reader)
+    _walk(reader, part, listed, Marks(), uninterrupted)
+    session = SessionId(root)
+    gens: Gens = {}
+    for seq, generations in listed.get(session, _Session()).by_seq.items():
+        if len(generations) > 1:
+            raise LedgerBehind(
+                f"segment {session}/{seq:08x} is there {len(generations)} times, and the database "
+                "does not know which one counts; run emberkeep repo rebuild first"
+            )
+        gens[seq] = generations[0]
+    name = _put(reader, session, gens, cycle + 1, random)
+    return Found(session, committed=True, gens=name, uses=part.sessions)
+
+
+def _put(
+    reader: SegmentReader, session: SessionId, gens: Gens, cycle: int, random: Random
+) -> str | None:
+    """Put a gens object, unless all is as first written; returns its name."""
+    if all(generation == "0" for generation in gens.values()):
+        return None
+    name = layout.gens_name(reader.domain, layout.new_generation(cycle, random), session)
+    plain = json.dumps({f"{seq:08x}": chosen for seq, chosen in gens.items()}).encode()
+    reader.store.put(name, keys.seal(reader.metadata_key.object_key(name), plain, random))
+    return name
 
 
 def _list(reader: SegmentReader) -> tuple[dict[SessionId, _Session], int]:
@@ -98,7 +134,7 @@ def _list(reader: SegmentReader) -> tuple[dict[SessionId, _Session], int]:
         except ValueError:
             continue
         session = found.setdefault(segment.session, _Session())
-        session.generations.setdefault(segment.seq, []).append(generation)
+        session.by_seq.setdefault(segment.seq, []).append(generation)
         cycle = max(cycle, layout.cycle_of(generation))
     for name in _names(reader, "g/"):
         try:
@@ -112,19 +148,30 @@ def _names(reader: SegmentReader, below: str) -> Iterable[str]:
     return (item.name for item in reader.store.list(f"d/{reader.domain}/{below}"))
 
 
+def _layout(reader: SegmentReader, root: RootId) -> Layout:
+    """Raises `DamagedObject`."""
+    data = reader.object(layout.root_name(reader.domain, root))
+    return roots.layout_of(data, reader.metadata_key, reader.domain, root)
+
+
 def _walk(
     reader: SegmentReader,
     part: Layout,
     listed: dict[SessionId, _Session],
+    reached: Marks,
     checkpoint: Checkpoint,
 ) -> None:
-    """Raises `DamagedObject` if a node or a segment that the map needs is not there."""
+    """Mark what the map reaches.
+
+    Raises `DamagedObject` if a node or a segment that it needs is not there.
+    """
     own = Marks()
     marks.walk(Nodes(reader), part, own, damaged=_raise, checkpoint=checkpoint)
     for session in own.sessions():
         for seq in own.seqs(session):
-            if seq not in listed.get(session, _Session()).generations:
+            if seq not in listed.get(session, _Session()).by_seq:
                 reader.tail(SegmentId(session, seq))  # a listing may be stale
+    marks.walk(Nodes(reader), part, reached, damaged=_raise, checkpoint=checkpoint)
 
 
 def _raise(_place: object, error: DamagedObject) -> None:
@@ -137,7 +184,7 @@ def _choose(reader: SegmentReader, session: SessionId, listed: _Session, reached
     Not simply the newest: a collection that failed at its gate may have left one with less.
     """
     gens: Gens = {}
-    for seq, generations in listed.generations.items():
+    for seq, generations in listed.by_seq.items():
         segment = SegmentId(session, seq)
         wanted = set(reached.indexes(segment).tolist())
         newest_first = sorted(generations, key=layout.cycle_of, reverse=True)

@@ -4,8 +4,6 @@ Invariants
 * a job is run by one attempt at a time, and attempt numbers never repeat: who lost the lease can
   change nothing, because each write of an attempt is in a transaction that began with `hold`;
 * leases are by the database's clock;
-* in a domain, an exclusive job and another one never run together: a job whose lease ran out counts
-  as running until it is claimed again or ends;
 * an attempt that is handed back counts for nothing but its number.
 """
 
@@ -32,6 +30,7 @@ class Kind(StrEnum):
     DELETE = "delete"
     IMPORT = "import"
     COLLECT = "collect"
+    VERIFY = "verify"
     CREATE_VOLUME = "create-volume"
     DELETE_VOLUME = "delete-volume"
     EXTEND_VOLUME = "extend-volume"
@@ -69,8 +68,6 @@ class NewJob:
     needs_repository: str | None = None
     needs_backend: str | None = None
     prefers_zone: str | None = None
-    domain: str | None = None
-    exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,22 +159,12 @@ class Queue:
                 if job.kind in kinds
                 and _reaches(worker, job)
                 and not self._waits_for_another(tx, job, worker, alive)
-                and not _excluded(tx, job)
             ]
-        claims = (self._claim(job, worker) for job in wanted)
+        claims = (self.seize(job, worker) for job in wanted)
         return next((job for job in claims if job is not None), None)
 
-    def _claim(self, job: Job, worker: Worker) -> Job | None:
-        """Claim this one, unless somebody else was faster or its domain was taken meanwhile."""
-        with self._database.writing() as tx:
-            if job.domain is not None:
-                table.lock_domain(tx, job.domain)
-            if _excluded(tx, job):
-                return None
-            return table.claim(tx, job, worker.name, self._lease(tx))
-
     def seize(self, job: Job, worker: Worker) -> Job | None:
-        """Make a job the worker's to end it, whatever it reaches; None if somebody was faster."""
+        """Make a job the worker's, whatever it reaches; None if somebody was faster."""
         with self._database.writing() as tx:
             return table.claim(tx, job, worker.name, self._lease(tx))
 
@@ -238,18 +225,6 @@ class Queue:
         if held is None:
             raise LeaseLost(f"job {job.id}: attempt {job.attempt} of {job.worker} has ended")
         return held
-
-    def set_domain(self, tx: Transaction, job: Job, domain: str) -> bool:
-        """Make the job one of `domain`, which was not known before.
-
-        False, and nothing is changed, if an exclusive job runs there: then hand the job back.
-        """
-        self.hold(tx, job)
-        table.lock_domain(tx, domain)
-        if _forbidden(tx, domain, job):
-            return False
-        table.update(tx, job.id, domain=domain)
-        return True
 
     def checkpoint(self, tx: Transaction, job: Job, value: Mapping[str, Any]) -> None:
         """Remember `value` for the next attempt."""
@@ -322,8 +297,6 @@ def _columns(job: NewJob) -> dict[str, Any]:
         "needs_repository": job.needs_repository,
         "needs_backend": job.needs_backend,
         "prefers_zone": job.prefers_zone,
-        "domain": job.domain,
-        "exclusive": job.exclusive,
     }
 
 
@@ -332,13 +305,3 @@ def _reaches(worker: Worker, job: Job) -> bool:
     return (repository is None or repository in worker.repositories) and (
         backend is None or backend in worker.backends
     )
-
-
-def _excluded(tx: Transaction, job: Job) -> bool:
-    return job.domain is not None and _forbidden(tx, job.domain, job)
-
-
-def _forbidden(tx: Transaction, domain: str, job: Job) -> bool:
-    """Whether a job that runs in the domain excludes this one."""
-    others = table.running_in_domain(tx, domain, besides=job.id)
-    return bool(others) if job.exclusive else any(others)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from typing import Any
 
-from emberkeep.backups import collection, lifecycle
+from emberkeep.backups import lifecycle, maintenance
 from emberkeep.backups.lifecycle import Event
 from emberkeep.backups.records import SERVICE, Place
 from emberkeep.db import backups as table
@@ -12,60 +12,61 @@ from emberkeep.db import sessions
 from emberkeep.db.backups import Backup
 from emberkeep.db.database import Transaction
 from emberkeep.db.sessions import Domain
-from emberkeep.engine.errors import DamagedObject
-from emberkeep.engine.repository import DomainId, Repository, RootId, SessionId, Written
+from emberkeep.engine.errors import DamagedObject, SessionLost
+from emberkeep.engine.repository import (
+    Begun,
+    DomainId,
+    Repository,
+    RootId,
+    SessionId,
+    State,
+    Written,
+)
 from emberkeep.jobs.errors import JobCancelled
 from emberkeep.jobs.queue import Job
 from emberkeep.stores.errors import StoreError
 from emberkeep.volumes.service import Attributes, Outcome, Reservation
-from emberkeep.worker.site import GaveUp, HandBack, Run, Site
+from emberkeep.worker.site import GaveUp, Run, Site
 
 _log = logging.getLogger(__name__)
-_DOMAIN_BUSY = 1.0  # seconds until a domain that is collected is looked at again
 
 
 def run(site: Site, run: Run) -> None:
-    """Back up.  Raises `GaveUp`, `HandBack`, `JobCancelled`, and what engine and volumes raise."""
+    """Back up.  Raises `GaveUp`, `JobCancelled`, and what engine and volumes raise."""
     job = run.job
     repository = site.repository(job.needs_repository)
     session = repository.new_session()
-    backup, domain = _begin(site, job, repository, session)
+    backup, domain, begun = _begin(site, job, repository, session)
     reservation = site.volumes.reservation(job.id, tx=None)
     if reservation is None:
         raise GaveUp("Create backup aborted: the volume is not reserved for it any more.")
-    base = _base(site, repository, backup, domain)
-    written = None
+    with site.volumes.open_source(reservation) as source:
+        written = repository.write(
+            source,
+            domain=DomainId(domain.id),
+            session=session,
+            begun=begun,
+            description=describe(backup, reservation),
+            settings=site.settings,
+            progress=run.report,
+            checkpoint=run.checkpoint,
+        )
+    for damage in written.damaged:
+        _log.warning("backup %s stored anew what its base has lost: %s", backup.id, damage)
     try:
-        with site.volumes.open_source(reservation) as source:
-            written = repository.back_up(
-                source,
-                domain=DomainId(domain.id),
-                session=session,
-                description=describe(backup, reservation),
-                base=base,
-                settings=site.settings,
-                progress=run.report,
-                checkpoint=run.checkpoint,
-            )
-        for damage in written.damaged:
-            _log.warning("backup %s stored anew what its base has lost: %s", backup.id, damage)
         _commit(site, job, repository, backup, domain, reservation, written)
-    except DamagedObject as error:
-        if base is not None and _is_gone(site, base):
-            _log.info("backup %s begins again without its base, just deleted", backup.id)
-            raise HandBack from error
-        raise
     except BaseException:
-        if written is not None:
-            _remove_root(site, repository, domain, written)
+        _take_back(site, repository, domain, written)
         raise
+    if not repository.examine(DomainId(domain.id), written):
+        _log.error("backup %s shares data that was found damaged meanwhile", backup.id)
 
 
 def fail(site: Site, job: Job, reason: str) -> None:
     """End the job: the backup is in `error`, the volume as it was."""
 
     def write(tx: Transaction) -> tuple[Outcome, None]:
-        sessions.abort(tx, job.id)
+        sessions.abort_all(tx, job.id)
         _collect(site, tx, job)
         lifecycle.happen(tx, job.subject, Event.CREATION_FAILED, fail_reason=reason)
         return Outcome.FAILED, None
@@ -74,18 +75,14 @@ def fail(site: Site, job: Job, reason: str) -> None:
     site.queue.wake()
 
 
-def _collect(site: Site, tx: Transaction, job: Job) -> None:
-    """Have removed what attempts of the job stored for nothing."""
-    held = site.queue.hold(tx, job)
-    if held.domain and held.needs_repository and sessions.has_aborted(tx, job.id):
-        collection.enqueue(
-            tx,
-            site.queue,
-            domain=held.domain,
-            repository=held.needs_repository,
-            project_id=job.project_id,
-            user_id=job.user_id,
-        )
+def _collect(site: Site, tx: Transaction, job: Job, base: RootId | None = None) -> None:
+    """Have removed what attempts of the job stored for nothing, and a base that only it held."""
+    states = [state for _session, state in sessions.of_job(tx, job.id)]
+    if base is not None and (state := sessions.state(tx, base)) is not None:
+        states.append(state)
+    domain = sessions.domain(tx, repository=job.needs_repository or "", **_label(job))
+    if domain is not None and {State.ABORTED, State.REMOVING}.intersection(states):
+        maintenance.enqueue(tx, site.queue, domain)
 
 
 def cancel(site: Site, job: Job) -> None:
@@ -95,42 +92,51 @@ def cancel(site: Site, job: Job) -> None:
 
 def _begin(
     site: Site, job: Job, repository: Repository, session: SessionId
-) -> tuple[Backup, Domain]:
-    """The backup's row and domain; earlier attempts are given up, this one's session begins."""
-    zone, container = job.arguments["availability_zone"], job.arguments["container"]
-    label = {"project_id": job.project_id, "container": container}
+) -> tuple[Backup, Domain, Begun]:
+    """The backup's row and domain, and what its session got of earlier attempts' and the base."""
+    zone, label = job.arguments["availability_zone"], _label(job)
     with site.database.reading() as tx:
         domain = sessions.domain(tx, repository=repository.id, **label)
+        backup = table.get(tx, job.subject)
+    if backup is None:
+        raise JobCancelled
     if domain is None:
-        domain = Domain(repository.create_domain(), repository.id, job.project_id, container)
+        domain = Domain(repository.create_domain(), repository.id, **label)
+    base = _base(site, repository, backup, domain)
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
         domain = sessions.domain(tx, repository=repository.id, **label) or sessions.add_domain(
             tx, domain
         )
-        if not site.queue.set_domain(tx, job, domain.id):
-            raise HandBack(delay=_DOMAIN_BUSY)
-        sessions.begin(
+        earlier = sessions.of_job(tx, job.id)
+        begun = sessions.begin(
             tx,
-            session=session,
+            session,
             repository=repository.id,
-            domain_id=domain.id,
+            domain=DomainId(domain.id),
+            base=base,
+            predecessor=earlier[0][0] if earlier else None,
             job_id=job.id,
             attempt=job.attempt,
         )
-        begun = table.change(
+        wanted = table.change(
             tx,
             job.subject,
             when=("creating",),
             host=site.hosts.get(zone),
             service=SERVICE,
             availability_zone=zone,
-            container=container,
+            container=job.arguments["container"],
         )
-        backup = table.get(tx, job.subject)
-    if not begun or backup is None:
+        found = table.get(tx, job.subject)
+    if not wanted or found is None:
         raise JobCancelled
-    return backup, domain
+    return found, domain, begun
+
+
+def _label(job: Job) -> dict[str, str]:
+    """What names the domain in the repository."""
+    return {"project_id": job.project_id, "container": job.arguments["container"]}
 
 
 def _base(site: Site, repository: Repository, backup: Backup, domain: Domain) -> RootId | None:
@@ -151,11 +157,6 @@ def _base(site: Site, repository: Repository, backup: Backup, domain: Domain) ->
         _log.warning("backup %s does not build on %s: %s", backup.id, found.id, error)
         return None
     return root
-
-
-def _is_gone(site: Site, root: RootId) -> bool:
-    with site.database.reading() as tx:
-        return sessions.state(tx, root) != sessions.COMMITTED
 
 
 def describe(backup: Backup, reservation: Reservation) -> dict[str, Any]:
@@ -219,24 +220,29 @@ def _commit(
             root=place.root,
             root_sha256=place.sha256,
         )
-        if not committed or not sessions.move(
-            tx, written.root, before=sessions.ACTIVE, after=sessions.COMMITTED
-        ):
+        if not committed:
             raise JobCancelled
+        if not sessions.commit(
+            tx,
+            SessionId(written.root),
+            base=written.base,
+            pins=written.pins,
+            uses=written.uses,
+        ):
+            raise SessionLost("what this attempt relied on was taken from it; begin again")
         if backup.parent_id is not None:
             table.count_child(tx, backup.parent_id, 1)
-        _collect(site, tx, job)
+        _collect(site, tx, job, written.base)
         return Outcome.COMPLETED, None
 
     site.seam.end(job, write, done=written.size, stored=written.stored_bytes)
     site.queue.wake()
 
 
-def _remove_root(site: Site, repository: Repository, domain: Domain, written: Written) -> None:
-    """Remove the root of a session that was not committed; a collection would, too."""
-    with site.database.writing() as tx:
-        if sessions.state(tx, written.root) == sessions.COMMITTED:
-            return
-        sessions.move(tx, written.root, before=sessions.ACTIVE, after=sessions.ABORTED)
-    with contextlib.suppress(StoreError):
-        repository.delete_root(DomainId(domain.id), written.root)
+def _take_back(site: Site, repository: Repository, domain: Domain, written: Written) -> None:
+    """Remove the root of an attempt that was given up meanwhile; a collection would, too."""
+    with site.database.reading() as tx:
+        given_up = sessions.state(tx, SessionId(written.root)) == State.ABORTED
+    if given_up:
+        with contextlib.suppress(StoreError):
+            repository.delete_root(DomainId(domain.id), written.root)

@@ -6,8 +6,8 @@ from emberkeep.backups.records import SERVICE, Place
 from emberkeep.db import sessions
 from emberkeep.db.database import Transaction
 from emberkeep.db.sessions import Domain
-from emberkeep.engine.errors import DamagedObject
-from emberkeep.engine.repository import DomainId, Repository, Root, RootId
+from emberkeep.engine.errors import DamagedObject, LedgerBehind
+from emberkeep.engine.repository import DomainId, Found, Repository, Root, RootId, State
 from emberkeep.jobs.errors import JobCancelled
 from emberkeep.jobs.queue import Job
 from emberkeep.worker.site import GaveUp, Run, Site
@@ -33,13 +33,16 @@ def run(site: Site, run: Run) -> None:
         columns = records.columns(content)
     except (ValueError, OverflowError) as error:
         raise GaveUp(f"The record can't be imported: {error}.") from error
+    repository = site.repositories[place.repository]
     with site.database.reading() as tx:
-        _check(sessions.state(tx, place.root))
-    root = _look(site.repositories[place.repository], place)
+        state = sessions.state(tx, RootId(place.root))
+    _check(state)
+    root = _look(repository, place)
+    unknown = _adopt(repository, place) if state is None else None
     zone = zone_of(site, place.repository)
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
-        _know(tx, place, root)
+        _refer(tx, place, root, unknown)
         imported = lifecycle.happen(
             tx,
             job.subject,
@@ -70,23 +73,30 @@ def fail(site: Site, job: Job, reason: str) -> None:
         site.queue.fail(tx, job, reason)
 
 
-def _know(tx: Transaction, place: Place, root: Root) -> None:
-    """Register the root's session if this database has none; hold it against its removal.
+def _refer(tx: Transaction, place: Place, root: Root, unknown: Found | None) -> None:
+    """Add a reference to the root, registering its session if this database has none.
 
     Raises `GaveUp` if the root was deleted, or its session never came to be a backup.
     """
-    state = sessions.held_state(tx, place.root)
-    _check(state)
-    if state is None:
-        sessions.register_domain(tx, _domain(place, root))
-        sessions.register(
-            tx, session=place.root, repository=place.repository, domain_id=place.domain
-        )
+    if sessions.refer(tx, RootId(place.root)):
+        return
+    _check(sessions.state(tx, RootId(place.root)))
+    if unknown is None:
+        raise GaveUp("The data of this record was deleted.")
+    sessions.register_domain(tx, _domain(place, root))
+    sessions.register(tx, unknown, repository=place.repository, domain=DomainId(place.domain))
 
 
-def _check(state: str | None) -> None:
+def _adopt(repository: Repository, place: Place) -> Found:
+    try:
+        return repository.adopt(DomainId(place.domain), RootId(place.root))
+    except (DamagedObject, LedgerBehind) as error:
+        raise GaveUp(f"The record's data is not to be had: {error}") from error
+
+
+def _check(state: State | None) -> None:
     """Raise `GaveUp` if a session in this state has, or will have, no data."""
-    if state not in (None, sessions.COMMITTED):
+    if state not in (None, State.COMMITTED):
         raise GaveUp(f"The data of this record was deleted (its session is {state}).")
 
 

@@ -1,6 +1,7 @@
 """The worker: claims the jobs within its reach and runs them, a few at once.
 
-Backups and restores have lanes of their own, so that short work never waits behind long work.
+Backups and restores have lanes of their own, and so has maintenance, so that short work never waits
+behind long work.
 
 Invariants
 * a job that ends, ends by a transaction that begins with `hold`: who lost the lease says nothing;
@@ -16,15 +17,16 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from emberkeep.backups import maintenance
 from emberkeep.db import services
 from emberkeep.db.services import Worker as Card
-from emberkeep.engine.errors import EngineError
+from emberkeep.engine.errors import EngineError, SessionLost
 from emberkeep.jobs.errors import JobCancelled, LeaseLost
 from emberkeep.jobs.queue import Job, Kind
 from emberkeep.stores.errors import StoreError, StoreFull
 from emberkeep.volumes import tasks
 from emberkeep.volumes.errors import VolumeError, VolumesUnavailable
-from emberkeep.worker import backup, collection, importing, removal, restore
+from emberkeep.worker import backup, collection, importing, removal, restore, verification
 from emberkeep.worker.site import GaveUp, HandBack, Run, Site
 
 POLL = 1.0  # seconds between looks at the queue, where nobody wakes us
@@ -69,11 +71,13 @@ WORK: Mapping[str, Work] = {
     Kind.DELETE: Work(removal.run, removal.fail),
     Kind.IMPORT: Work(importing.run, importing.fail),
     Kind.COLLECT: Work(collection.run, collection.fail),
+    Kind.VERIFY: Work(verification.run, verification.fail),
     **dict.fromkeys(tasks.KINDS, Work(_run_task, _fail_task)),
 }
 LONG = frozenset((Kind.BACKUP, Kind.RESTORE))
-SHORT = frozenset(Kind) - LONG
-LANES: tuple[Collection[Kind], ...] = (LONG, LONG, SHORT)
+MAINTENANCE = frozenset((Kind.COLLECT, Kind.VERIFY))
+SHORT = frozenset(Kind) - LONG - MAINTENANCE
+LANES: tuple[Collection[Kind], ...] = (LONG, LONG, SHORT, MAINTENANCE)
 
 
 class Worker:
@@ -195,7 +199,8 @@ class Worker:
                 run.cancelled = True
 
     def keep_house(self) -> None:
-        """End what nobody will do: jobs that no live worker reaches, and reservations without."""
+        """End what nobody will do (jobs that no live worker reaches, and reservations without), and
+        let be done what is due."""
         site = self._site
         with site.database.reading() as tx:
             overdue, forsaken = site.queue.overdue(tx), site.queue.forsaken(tx)
@@ -206,6 +211,8 @@ class Worker:
                     self._end(seized, _nobody(seized))
         for job in forsaken:
             site.seam.give_up(job.id)
+        with site.database.writing() as tx:
+            maintenance.enqueue_due(tx, site.queue, site.schedule, list(site.repositories))
 
     def _run(self, job: Job, asked_at: float) -> None:
         lease_until = asked_at + self._site.queue.settings.lease
@@ -249,7 +256,7 @@ class Worker:
             self._end(job, str(error))
         except StoreFull as error:
             self._end(job, f"The backup store is full; free some space, then try again. {error}")
-        except (VolumesUnavailable, StoreError, OSError) as error:
+        except (VolumesUnavailable, StoreError, SessionLost, OSError) as error:
             self._again(job, f"{error}")
         except (EngineError, VolumeError) as error:
             self._end(job, str(error))

@@ -3,13 +3,13 @@
 What only that root needed goes with a collection, which is enqueued here.
 """
 
-from emberkeep.backups import collection, lifecycle
+from emberkeep.backups import lifecycle, maintenance
 from emberkeep.backups.lifecycle import Event
 from emberkeep.db import backups as table
 from emberkeep.db import sessions
 from emberkeep.db.backups import Backup
 from emberkeep.db.database import Transaction
-from emberkeep.engine.repository import DomainId, RootId
+from emberkeep.engine.repository import DomainId, RootId, State
 from emberkeep.jobs.queue import Job, Kind
 from emberkeep.worker.site import HandBack, Run, Site
 
@@ -31,23 +31,19 @@ def run(site: Site, run: Run) -> None:
         if backup.status != "deleting" and not removing:
             site.queue.finish(tx, job)  # somebody wants to keep it after all
             return
-        if backup.root is None or not (removing or _may_remove(tx, backup.root)):
-            _remove_row(site, tx, job, backup)
+        root = None if backup.root is None else RootId(backup.root)
+        if root is None or not (removing or sessions.drop(tx, root)):
+            _remove_row(site, tx, job, backup)  # other rows, or what is under way, need the root
             return
     repository = site.repository(backup.repository)
-    repository.delete_root(DomainId(backup.domain or ""), RootId(backup.root))
+    repository.delete_root(DomainId(backup.domain or ""), root)
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
-        sessions.move(tx, backup.root, before=sessions.REMOVING, after=sessions.REMOVED)
+        sessions.removed(tx, root)
         _remove_row(site, tx, job, backup)
-        collection.enqueue(
-            tx,
-            site.queue,
-            domain=backup.domain or "",
-            repository=repository.id,
-            project_id=job.project_id,
-            user_id=job.user_id,
-        )
+        domain = sessions.known_domain(tx, backup.domain or "")
+        if domain is not None:
+            maintenance.enqueue(tx, site.queue, domain)
     site.queue.wake()
 
 
@@ -62,18 +58,8 @@ def fail(site: Site, job: Job, reason: str) -> None:
 def _is_removing(tx: Transaction, backup: Backup) -> bool:
     """Whether the removal of the root has begun: from there on there is no way back."""
     return backup.root is not None and sessions.held_state(tx, backup.root) in (
-        sessions.REMOVING,
-        sessions.REMOVED,
-    )
-
-
-def _may_remove(tx: Transaction, root: str) -> bool:
-    """Begin to remove the root if no other row uses it; return whether that is so.
-
-    Imports that share the root look at its session first, which is held here.
-    """
-    return table.users_of_root(tx, root) <= 1 and sessions.move(
-        tx, root, before=sessions.COMMITTED, after=sessions.REMOVING
+        State.REMOVING,
+        State.REMOVED,
     )
 
 

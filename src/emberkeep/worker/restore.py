@@ -6,9 +6,10 @@ from emberkeep.backups import lifecycle
 from emberkeep.backups.lifecycle import Event
 from emberkeep.backups.restoring import GENERATED_NAME
 from emberkeep.db import backups as table
+from emberkeep.db import sessions
 from emberkeep.db.backups import Backup
 from emberkeep.db.database import Transaction
-from emberkeep.engine.repository import DomainId, RootId
+from emberkeep.engine.repository import DomainId, Repository, RootId
 from emberkeep.jobs.errors import JobCancelled
 from emberkeep.jobs.queue import Job
 from emberkeep.volumes.service import Attributes, Outcome, Purpose, Reservation
@@ -18,22 +19,22 @@ from emberkeep.worker.site import GaveUp, Run, Site
 def run(site: Site, run: Run) -> None:
     """Restore.  Raises `GaveUp`, `JobCancelled`, and what engine and volumes raise."""
     job = run.job
-    with site.database.writing() as tx:
-        site.queue.hold(tx, job)
+    with site.database.reading() as tx:
         backup = table.get(tx, job.subject)
     mine = {"restore_volume_id": job.arguments["volume_id"], "status": "restoring"}
     if backup is None or any(getattr(backup, name) != value for name, value in mine.items()):
         raise JobCancelled
     if backup.root is None or backup.domain is None:
         raise GaveUp("The backup has no data to restore; delete it.")
+    domain, root = DomainId(backup.domain), RootId(backup.root)
     repository = site.repository(backup.repository)
+    _hold(site, job, repository, domain, root)
     reservation = site.volumes.reservation(job.id, tx=None)
     if reservation is None:
         raise GaveUp("Restore aborted: the volume is not reserved for it any more.")
-    domain, root = DomainId(backup.domain), RootId(backup.root)
     found = repository.describe(domain, root, sha256=backup.root_sha256)
     with site.volumes.open_target(reservation) as target:
-        repository.restore(
+        repository.read(
             domain,
             root,
             target,
@@ -44,6 +45,23 @@ def run(site: Site, run: Run) -> None:
         )
     original = _attributes(found.description["volume"])
     _end(site, job, attributes_after(backup, reservation, original), done=found.size)
+
+
+def _hold(site: Site, job: Job, repository: Repository, domain: DomainId, root: RootId) -> None:
+    """Keep the backup's data until the job has ended, whatever is deleted meanwhile."""
+    with site.database.writing() as tx:
+        site.queue.hold(tx, job)
+        sessions.abort_all(tx, job.id)
+        if not sessions.begin_reading(
+            tx,
+            repository.new_session(),
+            repository=repository.id,
+            domain=domain,
+            root=root,
+            job_id=job.id,
+            attempt=job.attempt,
+        ):
+            raise GaveUp("The backup's data was deleted, or is lost; see emberkeep repo rebuild.")
 
 
 def fail(site: Site, job: Job, reason: str) -> None:
@@ -97,10 +115,11 @@ def _end_without(site: Site, job: Job, outcome: Outcome, reason: str | None) -> 
 
 
 def _give_back(tx: Transaction, job: Job, reason: str | None) -> bool:
-    """Make the backup available again; False if somebody cancelled the restore meanwhile.
+    """Make the backup available again, its data held no more; False if somebody cancelled.
 
     Where another restore of the backup was accepted since, its status is that one's business.
     """
+    sessions.abort_all(tx, job.id)
     mine = {"restore_volume_id": job.arguments["volume_id"]}
     ended = lifecycle.happen(tx, job.subject, Event.RESTORE_ENDED, only_if=mine, fail_reason=reason)
     if not ended:

@@ -4,6 +4,7 @@ import logging
 import signal
 
 from emberkeep import assembly
+from emberkeep.backups.maintenance import Schedule
 from emberkeep.config import Configuration
 from emberkeep.engine.repository import Settings
 from emberkeep.worker.process import Worker
@@ -15,7 +16,7 @@ def run(configuration: Configuration, *, woken: int) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     drivers = assembly.drivers(configuration)
     parts = assembly.assemble(configuration, drivers=drivers)
-    by_zone = assembly.open_repositories(configuration)
+    by_zone = assembly.open_repositories(configuration, parts.database)
     site = Site(
         database=parts.database,
         queue=parts.queue,
@@ -27,6 +28,12 @@ def run(configuration: Configuration, *, woken: int) -> None:
         settings=Settings(
             compression_level=configuration.backups.compression_level,
             memory_budget=configuration.backups.memory_budget,
+        ),
+        schedule=Schedule(
+            collect_every=configuration.maintenance.collect_every,
+            verify_every=configuration.maintenance.verify_every,
+            verify_depth=configuration.maintenance.verify_depth,
+            verify_share=configuration.maintenance.verify_share,
         ),
     )
     worker = Worker(

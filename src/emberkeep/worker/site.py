@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from emberkeep.backups.maintenance import Schedule
 from emberkeep.backups.seam import Seam
 from emberkeep.db.database import Database
 from emberkeep.engine.repository import Progress, Repository, Settings
@@ -44,6 +45,7 @@ class Site:
     zone_repositories: Mapping[str, str]
     hosts: Mapping[str, str]
     settings: Settings
+    schedule: Schedule
 
     @property
     def seam(self) -> Seam:
