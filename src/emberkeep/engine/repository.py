@@ -575,6 +575,10 @@ class Repository:
         reader = SegmentReader(self._store, self._metadata_key, domain, None, sleep=self._sleep)
         return settling.adopt(reader, root, random=self._random)
 
+    def check_ledger(self) -> None:
+        """Raises `LedgerBehind` if another process rebuilt the ledger and this is not that one."""
+        self._check_incarnation()
+
     def _check_incarnation(self) -> None:
         """Raises `LedgerBehind` if the ledger was rebuilt since, and this one is an old copy."""
         incarnation = self.ledger.incarnation()
