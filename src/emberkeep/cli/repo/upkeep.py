@@ -42,9 +42,10 @@ def verify(
     Backups that need something damaged are put into quarantine; the next backup of such a volume
     stores the damaged chunks anew.
     """
+    failures: list[str] = []
     if isinstance(where, Path):
         only_bare(where, container=container)
-        found, failures = service.verify(where, depth=depth, share=share), []
+        found = service.verify(where, depth=depth, share=share)
     else:
         with bare.writing(where) as opened, shown.bytes_bar("verify", quiet=as_json) as report:
             found, failures = _each(
@@ -116,8 +117,8 @@ def _collected(results: list[Collected], *, dry_run: bool) -> str:
     removed, kept = shown.size(total["removed_bytes"]), shown.size(total["kept_bytes"])
     text = (
         f"{total['removed_segments']:,} segments{would} removed ({removed}), "
-        f"{total['compacted_segments']:,}{would} compacted, {total['kept_segments']:,} kept ({kept}) "
-        f"for {total['roots']:,} backups"
+        f"{total['compacted_segments']:,}{would} compacted, "
+        f"{total['kept_segments']:,} kept ({kept}) for {total['roots']:,} backups"
     )
     for name, why in (
         ("waiting", "sessions are in use, and left for the next time"),
@@ -139,9 +140,10 @@ def stats(where: Where | Path, container: str | None, as_json: bool) -> None:
     Logical is the volume's size; stored what a backup reaches in the store; unique what of that
     nothing else reaches, so what deleting it gives back; shared the rest.
     """
+    failures: list[str] = []
     if isinstance(where, Path):
         only_bare(where, container=container)
-        (found, labels), failures = service.stats(where), []
+        found, labels = service.stats(where)
     else:
         with bare.reading(where) as opened, shown.count_bar("maps", quiet=as_json) as report:
             labels = {domain: label or "" for domain, label in opened.all_labels().items()}
@@ -204,7 +206,7 @@ def _row(table: Table, what: str, usage: Usage) -> None:
 def _each(
     opened: Bare, label: str | None, work: Callable[[DomainId], _T]
 ) -> tuple[dict[DomainId, _T], list[str]]:
-    """Do the work for each domain, or that of the label; one that fails does not stop the others."""
+    """Do the work for each domain, or the label's.  One that fails does not stop the others."""
     found: dict[DomainId, _T] = {}
     failures: list[str] = []
     labels = opened.all_labels()
