@@ -3,11 +3,7 @@
 import click
 
 from emberkeep.cli.errors import Commands
-from emberkeep.cli.repo.backup import backup
-from emberkeep.cli.repo.catalog import delete, list_backups, show
-from emberkeep.cli.repo.making import init, rebuild
-from emberkeep.cli.repo.restore import restore
-from emberkeep.cli.repo.upkeep import collect, stats, verify
+from emberkeep.cli.repo import backup, catalog, making, restore, upkeep
 
 
 @click.group(cls=Commands)
@@ -24,6 +20,15 @@ def repo() -> None:
 
 
 for command in (
-    init, backup, list_backups, show, restore, delete, verify, collect, stats, rebuild,
-):  # fmt: skip
+    making.init,
+    backup.backup,
+    catalog.list_backups,
+    catalog.show,
+    restore.restore,
+    catalog.delete,
+    upkeep.verify,
+    upkeep.collect,
+    upkeep.stats,
+    making.rebuild,
+):
     repo.add_command(command)

@@ -14,7 +14,7 @@ from emberkeep.cli.errors import Failure
 from emberkeep.cli.repo import locks
 from emberkeep.cli.repo.options import Where
 from emberkeep.db import domains, migrations
-from emberkeep.db.database import Database
+from emberkeep.db.database import Database, DatabaseError
 from emberkeep.db.domains import Domain
 from emberkeep.db.ledger import SqlLedger
 from emberkeep.engine.errors import EngineError, LedgerBehind, NotARepository
@@ -134,7 +134,7 @@ def rebuilding(where: Where) -> Iterator[Bare]:
         new.unlink(missing_ok=True)
         used = path if path.exists() else new
         with contextlib.closing(Database.in_file(used)) as database:
-            migrations.upgrade(database)
+            _upgrade(database, used)
             yield Bare(_opened(where, partial(SqlLedger, database)), home, database)
         used.rename(path)
 
@@ -143,8 +143,9 @@ def make(where: Where, repository_id: str) -> None:
     """Make the ledger of a repository without backups, unless there is one."""
     home = _home(where, repository_id)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locks.making(home), contextlib.closing(Database.in_file(home / _LEDGER)) as database:
-        migrations.upgrade(database)
+    path = home / _LEDGER
+    with locks.making(home), contextlib.closing(Database.in_file(path)) as database:
+        _upgrade(database, path)
 
 
 class _Kept:
@@ -174,8 +175,17 @@ class _Kept:
         self._held.enter_context(locks.shared(home))
         self._database = self._held.enter_context(contextlib.closing(Database.in_file(path)))
         with locks.making(home):
-            migrations.upgrade(self._database)
+            _upgrade(self._database, path)
         return SqlLedger(self._database, repository_id)
+
+
+def _upgrade(database: Database, path: Path) -> None:
+    try:
+        migrations.upgrade(database)
+    except DatabaseError as error:
+        raise Failure(
+            f"{path} can't be read ({error.orig}); move it away, then run emberkeep repo rebuild"
+        ) from error
 
 
 def _opened(where: Where, ledger: Callable[[str], Ledger | None] = lambda _id: None) -> Repository:
