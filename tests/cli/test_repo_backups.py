@@ -160,8 +160,9 @@ def test_without_its_ledger_nothing_is_written_before_a_rebuild(tool: Tool, imag
 def test_a_rebuild_asks_whether_nobody_else_is_there(tool: Tool, image: Path) -> None:
     tool.back_up(image)
     refused = tool.run("rebuild")
-    assert refused.exit_code != 0
+    assert refused.exit_code == 2
     assert "no other process" in refused.stderr
+    assert "nothing was changed" in refused.stderr
     (home,) = tool.ledgers.iterdir()
     with locks.shared(home):
         assert "in use by another process" in tool.refusal("rebuild", "--yes")

@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,14 @@ class Tool:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def let_time_pass(self, *, hours: int) -> None:
+        """Have every sign of life so far be as old as this."""
+        (ledger,) = self.ledgers.glob("*/ledger.sqlite")
+        with closing(sqlite3.connect(ledger, isolation_level=None)) as database:
+            database.execute(
+                "UPDATE sessions SET heartbeat_at = datetime(heartbeat_at, ?)", [f"-{hours} hours"]
+            )
 
     def segments(self) -> list[Path]:
         return sorted(self.store.glob("d/*/s/*/*/*"))

@@ -7,7 +7,7 @@ import click
 
 from emberkeep import assembly, config, state
 from emberkeep.assembly import Parts
-from emberkeep.cli import options
+from emberkeep.cli import options, shown
 from emberkeep.cli.errors import Commands, Failure, Trouble
 from emberkeep.cli.state import open_state
 from emberkeep.db import domains
@@ -127,8 +127,8 @@ def destroy(state_dir: Path, project: str, container: str | None, yes: bool) -> 
             of_it = "" if container is None else f" under the label {container!r}"
             raise Failure(f"project {project} has no backups here{of_it}")
         count = sum(_backups(repositories[row.repository], DomainId(row.id)) for row in reached)
-        if not yes and not click.confirm(
-            f"Make {count} backups of project {project} unreadable for ever?", err=True
+        if not yes and not shown.agreed(
+            f"Make {count} backups of project {project} unreadable for ever?"
         ):
             raise Failure("nothing was destroyed")
         for row in reached:

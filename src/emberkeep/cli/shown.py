@@ -1,9 +1,10 @@
-"""How commands show sizes, moments and progress to people."""
+"""How commands show sizes, moments and progress to people, and ask them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -32,6 +33,14 @@ def size(count: int) -> str:
 def moment(when: datetime | None) -> str:
     """The time here, to the minute."""
     return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def agreed(question: str) -> bool:
+    """Ask a person; who can't answer does not agree."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        return False
 
 
 class _Bytes(ProgressColumn):

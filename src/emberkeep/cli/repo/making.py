@@ -73,8 +73,8 @@ def rebuild(where: Where | Path, availability_zone: str | None, yes: bool, as_js
         service.rebuild(where, availability_zone, as_json=as_json)
         return
     only_service(where, availability_zone=availability_zone)
-    if not yes and not click.confirm(
-        "Does surely no other process use the repository, on no machine?", err=True
+    if not yes and not shown.agreed(
+        "Does surely no other process use the repository, on no machine?"
     ):
         raise Failure("nothing was changed; end the others first")
     with (
