@@ -78,7 +78,7 @@ def backup(
             description={
                 "volume_id": volume,
                 "container": container,
-                "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "created_at": datetime.now(UTC).isoformat(timespec="microseconds"),
                 "source": str(source.absolute()),
             },
             settings=Settings(compression_level=level),
