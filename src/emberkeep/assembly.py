@@ -16,6 +16,7 @@ from emberkeep.db import migrations
 from emberkeep.db.database import Database, Transaction
 from emberkeep.db.ledger import SqlLedger
 from emberkeep.engine.keyfile import KeyFile
+from emberkeep.engine.protocols import KeyManager
 from emberkeep.engine.repository import Repository
 from emberkeep.jobs.queue import Kind, NewJob, Queue
 from emberkeep.jobs.queue import Settings as JobSettings
@@ -103,6 +104,21 @@ def open_repositories(configuration: Configuration, database: Database) -> dict[
         else:
             opened[zone.repository] = Repository.open(store, keys, ledger=ledger)
     return {zone.name: opened[zone.repository] for zone in configuration.zones}
+
+
+def existing_repositories(
+    configuration: Configuration, database: Database, keys: KeyManager
+) -> list[Repository]:
+    """Open the zones' repositories with other keys than the key file's; those that there are."""
+    opened = []
+    for url in dict.fromkeys(zone.repository for zone in configuration.zones):
+        store = open_store(url)
+        try:
+            store.stat("format")
+        except ObjectNotFound:
+            continue
+        opened.append(Repository.open(store, keys, ledger=partial(SqlLedger, database)))
+    return opened
 
 
 def backend(configuration: Configuration, zone: str) -> str:

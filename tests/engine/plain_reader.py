@@ -1,5 +1,6 @@
 """A reader written from docs/format.md, with nothing of the engine: slow, short and strict."""
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 import google_crc32c
 import zstandard
 from blake3 import blake3
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
@@ -97,20 +99,28 @@ class PlainReader:
         assert (found["version"], found["features"], found["cipher"]) == (1, [], "aes-256-gcm")
         repository = found["repository"]
         bound = f"\0emberkeep/1 metadata key {repository}".encode()
-        self._metadata_key = unseal(key, bytes.fromhex(found["metadata_key"]), bound)
+        self._metadata_key = self._unwrap(key, f"key/{repository}/", bound)
         text = json.dumps(found, sort_keys=True, separators=(",", ":")).encode()
         secret = derive(self._metadata_key, b"format")
         assert hmac.new(secret, text, hashlib.sha256).hexdigest() == mac
         self._data_keys: dict[int, bytes] = {}
-        for name in objects:
-            if not name.startswith(f"d/{domain}/key/"):
-                continue
-            number = int(name.rpartition("/")[2].partition(".")[0])
+        prefix = f"d/{domain}/key/"
+        assert f"{prefix}destroyed" not in objects
+        names = (name for name in objects if name.startswith(prefix))
+        for number in {int(name.removeprefix(prefix).partition(".")[0]) for name in names}:
             bound = f"{domain}\0emberkeep/1 domain key {repository} {domain} {number}".encode()
-            content = json.loads(unseal(key, objects[name], bound))
+            content = json.loads(self._unwrap(key, f"{prefix}{number}.", bound))
             assert (content["cipher"], content["id_algorithm"]) == ("aes-256-gcm", "blake3-128")
             self._data_keys[number] = bytes.fromhex(content["data_key"])
             self._id_key = bytes.fromhex(content["id_key"])
+
+    def _unwrap(self, key: bytes, prefix: str, bound: bytes) -> bytes:
+        """The highest wrapping that opens."""
+        names = (name for name in self._objects if name.startswith(prefix))
+        for number in sorted((int(name.removeprefix(prefix)) for name in names), reverse=True):
+            with contextlib.suppress(InvalidTag):
+                return unseal(key, self._objects[f"{prefix}{number}"], bound)
+        raise AssertionError(f"no wrapping of {prefix} opens")
 
     def restore(self, root: str) -> bytes:
         data = self._objects[f"d/{self._domain}/r/{root}"]

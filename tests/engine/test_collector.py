@@ -9,6 +9,7 @@ from emberkeep.engine.ids import RootId, SessionId
 from emberkeep.engine.ledger import Phase, State
 from emberkeep.engine.memory_ledger import MemoryLedger
 from emberkeep.engine.repository import Settings, Written
+from emberkeep.testing.engine import a_key_manager
 
 SETTINGS = Settings(chunk_size=CHUNK, segment_size=20 * CHUNK, workers=2)
 DATA = pattern(300 * CHUNK)
@@ -59,7 +60,7 @@ def test_sparse_segments_are_compacted_and_read_as_before(place: Place) -> None:
     without = Place.__new__(Place)
     without.__dict__ |= vars(place)
     without.repository = type(place.repository).open(
-        place.store, place.repository._key_manager
+        place.store, a_key_manager()
     )  # reads without a ledger, by listings
     assert without.restored(child) == data
     place.repository.delete(place.domain, child.root)

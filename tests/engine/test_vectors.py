@@ -42,6 +42,7 @@ def vector(name: str) -> bytes:
     "name",
     [
         "format.hex",
+        "metadata-key.hex",
         "domain-key.hex",
         "leaf.hex",
         "inner-node.hex",
@@ -56,19 +57,20 @@ def test_what_does_not_depend_on_zstd_is_written_as_it_was(name: str) -> None:
 
 def test_format_opens() -> None:
     store = MemoryStore()
-    store.put(layout.FORMAT, vector("format.hex"))
     content = json.loads(vector("format.hex"))
+    store.put(layout.FORMAT, vector("format.hex"))
+    store.put(f"key/{content['repository']}/1", vector("metadata-key.hex"))
     assert Repository.open(store, a_key_manager()).id == content["repository"]
     assert sorted(content) == [
-        "cipher", "features", "incarnation", "mac", "metadata_key", "repository", "title",
-        "version",
+        "cipher", "features", "incarnation", "mac", "repository", "title", "version",
     ]  # fmt: skip
 
 
 def test_the_domain_key_is_unwrapped() -> None:
     wrapped = vector("domain-key.hex")
-    found = keys.unwrap_domain_key(a_key_manager(), made.REPOSITORY, made.DOMAIN, 7, wrapped)
-    assert found == (made.DATA_KEY, made.ID_KEY)
+    context = keys.domain_key_context(made.REPOSITORY, made.DOMAIN, 7)
+    plain = a_key_manager().unwrap(wrapped, domain=made.DOMAIN, context=context)
+    assert keys.decode_domain_key(plain) == (made.DATA_KEY, made.ID_KEY)
 
 
 def test_the_working_keys_are_those_that_they_were() -> None:
@@ -222,10 +224,10 @@ def test_the_repository_is_written_as_it_was_but_for_zstd() -> None:
     first = layout.HEADER_SIZE + made.CHUNK + segments.OVERHEAD  # the chunk that is raw
     for name, data in stored.objects.items():
         again = bytes.fromhex(written["objects"][name])
-        match name.split("/")[2:3]:
-            case [] | ["key"]:
+        match name.removeprefix("d/" + stored.domain).split("/")[:2]:
+            case ["format"] | ["key", *_] | ["", "key"]:
                 assert again == data
-            case ["s"]:
+            case ["", "s"]:
                 assert again[: layout.HEADER_SIZE] == data[: layout.HEADER_SIZE]
             case _:
                 assert again[:12] == data[:12] == b"EMBRKROO" + struct.pack("<I", 1)

@@ -13,6 +13,10 @@ class WrongKey(EngineError):
     """The key manager's key is not the one that this repository was made with."""
 
 
+class KeyDestroyed(EngineError):
+    """The keys of the domain were destroyed on purpose: nobody can read its data any more."""
+
+
 class NotARepository(EngineError):
     """The store holds no repository, or one of a version or with features unknown here."""
 

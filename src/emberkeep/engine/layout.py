@@ -33,7 +33,10 @@ _BAD_NAME = re.compile(
     r"d/[0-9a-f]{32}/bad/(?P<session>[0-9a-f]{32})\.(?P<seq>[0-9a-f]{8})\.(?P<run>[0-9a-f]{8})"
 )
 _CHECKPOINT_NAME = re.compile(r"d/[0-9a-f]{32}/c/(?P<session>[0-9a-f]{32})/(?P<number>[1-9][0-9]*)")
-_KEY_NAME = re.compile(r"d/(?P<domain>[0-9a-f]{32})/key/(?P<number>[0-9]+)\.(?P<wrapping>[0-9]+)")
+_KEY_NAME = re.compile(
+    r"d/(?P<domain>[0-9a-f]{32})/key/(?P<number>[1-9][0-9]*)\.(?P<wrapping>[1-9][0-9]*)"
+)
+_DESTROYED_NAME = re.compile(r"d/(?P<domain>[0-9a-f]{32})/key/destroyed")
 _SEGMENT_MAGIC = b"EMBRKSEG"
 _TRAILER_MAGIC = b"EMBRKEND"
 
@@ -91,8 +94,14 @@ def pointer_from(plain: Sequence[Any] | None) -> Pointer | None:
     return Pointer(SegmentId(SessionId(session), seq), key, index, offset, length)
 
 
-def key_name(domain: DomainId, number: int, wrapping: int) -> str:
-    return f"d/{domain}/key/{number}.{wrapping}"
+def metadata_key_prefix(repository: str) -> str:
+    """What the names of the wrappings of a repository's metadata key begin with."""
+    return f"key/{repository}/"
+
+
+def key_prefix(domain: DomainId, number: int) -> str:
+    """What the names of the wrappings of a domain's `number`-th data key begin with."""
+    return f"d/{domain}/key/{number}."
 
 
 def parse_key_name(name: str) -> tuple[DomainId, int, int] | None:
@@ -101,6 +110,17 @@ def parse_key_name(name: str) -> tuple[DomainId, int, int] | None:
     if found is None:
         return None
     return DomainId(found["domain"]), int(found["number"]), int(found["wrapping"])
+
+
+def destroyed_name(domain: DomainId) -> str:
+    """What tells that a domain's keys were destroyed."""
+    return f"d/{domain}/key/destroyed"
+
+
+def parse_destroyed_name(name: str) -> DomainId | None:
+    """The domain whose keys were destroyed; None for another object's name."""
+    found = _DESTROYED_NAME.fullmatch(name)
+    return None if found is None else DomainId(found["domain"])
 
 
 def incarnation_name(number: int) -> str:

@@ -65,6 +65,26 @@ class Marks:
         self.add(place.segment, np.array([place.index]), np.array([place.length]), end=end)
         return True
 
+    def holds(
+        self, segment: SegmentId, indexes: npt.NDArray[np.integer[npt.NBitBase]]
+    ) -> npt.NDArray[np.bool_]:
+        """For each of a segment's records, whether it is in the set."""
+        bits = self._bits.get(segment, np.zeros(0, np.uint8))
+        at = indexes // 8
+        found = np.zeros(len(indexes), bool)
+        inside = at < len(bits)
+        found[inside] = bits[at[inside]] >> (indexes[inside] % 8) & 1
+        return found
+
+    def add_all(self, other: "Marks") -> None:
+        """Add the records of another set, not counting their bytes."""
+        for segment, more in other._bits.items():
+            bits = self._bits.get(segment, np.zeros(0, np.uint8))
+            longer, shorter = (bits, more) if len(bits) > len(more) else (more, bits)
+            self._bits[segment] = longer.copy()
+            self._bits[segment][: len(shorter)] |= shorter
+            self._seqs.setdefault(segment.session, set()).add(segment.seq)
+
     def seqs(self, session: SessionId) -> list[int]:
         """The numbers of the session's segments with a record in the set."""
         return sorted(self._seqs.get(session, ()))
