@@ -15,7 +15,7 @@ from typing import Any
 
 from emberkeep.engine import keys, layout
 from emberkeep.engine.blockmap import MapState, Node, Top
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import DomainId, RootId, SessionId
 from emberkeep.engine.keys import MetadataKey, Random
 from emberkeep.stores.base import Store
@@ -103,8 +103,8 @@ def newest(
             name = layout.checkpoint_name(domain, session, number)
             try:
                 saved = _decode(keys.unseal(metadata_key.object_key(name), store.get(name), name))
-            except (ObjectNotFound, DamagedObject):
-                continue
+            except (ObjectNotFound, DamagedObject, *MALFORMED):
+                continue  # an earlier one only costs time
             if saved.origin == origin:
                 return saved
     return None

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from emberkeep.engine.errors import DamagedObject, WrongKey
+from emberkeep.engine.errors import MALFORMED, DamagedObject, WrongKey
 from emberkeep.engine.ids import DomainId, SessionId
 from emberkeep.engine.protocols import KeyManager
 from emberkeep.stores.base import Buffer
@@ -142,12 +142,17 @@ def wrap_domain_key(
 def unwrap_domain_key(
     keys: KeyManager, repository: str, domain: DomainId, number: int, wrapped: bytes
 ) -> tuple[bytes, bytes]:
-    """The data key and the id key in such an object.  Raises `WrongKey`."""
+    """The data key and the id key in such an object.  Raises `WrongKey` and `DamagedObject`."""
     context = _key_context(repository, domain, number)
-    content = json.loads(keys.unwrap(wrapped, domain=domain, context=context))
-    if content["cipher"] != CIPHER or content["id_algorithm"] != ID_ALGORITHM:
-        raise WrongKey(f"domain {domain} uses {content['cipher']}, which is unknown here")
-    return bytes.fromhex(content["data_key"]), bytes.fromhex(content["id_key"])
+    plain = keys.unwrap(wrapped, domain=domain, context=context)
+    try:
+        content = json.loads(plain)
+        algorithms = content["cipher"], content["id_algorithm"]
+        if algorithms != (CIPHER, ID_ALGORITHM):
+            raise WrongKey(f"domain {domain} uses {algorithms}, which is unknown here")
+        return bytes.fromhex(content["data_key"]), bytes.fromhex(content["id_key"])
+    except MALFORMED as error:
+        raise DamagedObject(f"d/{domain}/key/{number}.*: it holds no keys") from error
 
 
 def _key_context(repository: str, domain: DomainId, number: int) -> bytes:

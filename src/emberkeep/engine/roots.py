@@ -15,7 +15,7 @@ from typing import Any
 
 from emberkeep.engine import keys, layout
 from emberkeep.engine.blockmap import Top
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import DomainId, RootId, SessionId
 from emberkeep.engine.keys import DomainKeys, MetadataKey, Random
 from emberkeep.engine.layout import Pointer
@@ -101,7 +101,11 @@ def layout_of(data: bytes, metadata_key: MetadataKey, domain: DomainId, root: Ro
     name = layout.root_name(domain, root)
     sealed, _description = _parts(data, name)
     key = metadata_key.layout_key(domain, SessionId(root))
-    return _layout(keys.unseal(key, sealed, f"{name}: layout"), domain, root)
+    plain = keys.unseal(key, sealed, f"{name}: layout")
+    try:
+        return _layout(plain, domain, root)
+    except MALFORMED as error:
+        raise DamagedObject(f"{name}: its layout is none") from error
 
 
 def decode(data: bytes, metadata_key: MetadataKey, domain_keys: DomainKeys, root: RootId) -> Root:
@@ -110,16 +114,20 @@ def decode(data: bytes, metadata_key: MetadataKey, domain_keys: DomainKeys, root
     layout_part = layout_of(data, metadata_key, domain_keys.domain, root)
     sealed_layout, sealed_description = _parts(data, name)
     key = domain_keys.description_key(layout_part.key, SessionId(root))
-    content = json.loads(keys.unseal(key, sealed_description, f"{name}: description"))
-    if content["layout_sha256"] != hashlib.sha256(sealed_layout).hexdigest():
-        raise DamagedObject(f"{name}: its two parts are not of one root")
-    return Root(
-        layout=layout_part,
-        content_digest=bytes.fromhex(content["content_digest"]),
-        change_id=content["change_id"],
-        description=content["description"],
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
+    plain = keys.unseal(key, sealed_description, f"{name}: description")
+    try:
+        content = json.loads(plain)
+        if content["layout_sha256"] != hashlib.sha256(sealed_layout).hexdigest():
+            raise DamagedObject(f"{name}: its two parts are not of one root")
+        return Root(
+            layout=layout_part,
+            content_digest=bytes.fromhex(content["content_digest"]),
+            change_id=content["change_id"],
+            description=content["description"],
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+    except MALFORMED as error:
+        raise DamagedObject(f"{name}: its description is none") from error
 
 
 def _parts(data: bytes, name: str) -> tuple[bytes, bytes]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from emberkeep.engine import keys, layout, segments
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import DomainId
 from emberkeep.engine.keys import DomainKeys, MetadataKey
 from emberkeep.engine.layout import Kind, Pointer, SegmentId
@@ -131,13 +131,16 @@ class SegmentReader:
         if offset >= tail.start:
             stored = tail.data[offset - tail.start : offset - tail.start + length]
         else:
-            stored = self.store.get(tail.name, offset=offset, length=length)
+            try:
+                stored = self.store.get(tail.name, offset=offset, length=length)
+            except ObjectNotFound as error:  # a collection has replaced it since
+                raise Missing(f"{tail.name} is missing") from error
         pointer = Pointer(tail.segment, tail.footer.key, int(last["index"]), offset, length)
         cipher = domain_keys.record_cipher(tail.footer.key, tail.segment.session)
         plain = segments.open_record(
             cipher, Kind.IDS, pointer, stored, limit=_IDS_LIMIT, name=tail.name
         )
-        return ChunkIds.decode(plain)
+        return ChunkIds.decode(plain, tail.name)
 
     def object(self, name: str) -> bytes:
         """All of an object that must be there.  Raises `DamagedObject`."""
@@ -157,7 +160,10 @@ class SegmentReader:
             if name in self._gens:
                 return self._gens[name]
         plain = keys.unseal(self.metadata_key.object_key(name), self.object(name), name)
-        found = {int(seq, 16): str(generation) for seq, generation in json.loads(plain).items()}
+        try:
+            found = {int(seq, 16): str(gen) for seq, gen in json.loads(plain).items()}
+        except MALFORMED as error:
+            raise DamagedObject(f"{name}: it does not name generations") from error
         with self._lock:
             self._gens[name] = found
             if len(self._gens) > _KEPT:
