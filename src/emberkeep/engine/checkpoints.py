@@ -97,9 +97,9 @@ def newest(
     if origin.change_id is None:
         return None
     for session in sessions:
-        listed = store.list(layout.checkpoint_name(domain, session, 0)[:-1])
-        numbers = sorted((layout.parse_checkpoint_name(i.name)[1] for i in listed), reverse=True)
-        for number in numbers:
+        prefix = layout.checkpoint_name(domain, session, 0)[:-1]
+        listed = layout.named(store, prefix, layout.parse_checkpoint_name)
+        for number in sorted((number for _item, (_session, number) in listed), reverse=True):
             name = layout.checkpoint_name(domain, session, number)
             try:
                 saved = _decode(keys.unseal(metadata_key.object_key(name), store.get(name), name))

@@ -167,9 +167,9 @@ class _Cycle:
     def _tidy_roots(self) -> None:
         """Remove roots that don't count (any more).  Raises `LedgerBehind` for unknown ones."""
         states = self._ledger.sessions(self._domain)
-        for item in self._store.list(f"d/{self._domain}/r/"):
+        for item, root in self._list("r/", layout.parse_root_name):
             self._checkpoint()
-            session = SessionId(item.name.rpartition("/")[2])
+            session = SessionId(root)
             # One that began after `states` was read may have put its root meanwhile.
             state = states.get(session) or self._ledger.state(session)
             if state is None:
@@ -398,9 +398,7 @@ class _Cycle:
 
     def _list(self, below: str, parse: Callable[[str], _T]) -> Iterator[tuple[StoredObject, _T]]:
         """The domain's objects of one kind; what bears no name of it is no business of ours."""
-        for item in self._store.list(f"d/{self._domain}/{below}"):
-            with contextlib.suppress(ValueError):
-                yield item, parse(item.name)
+        return layout.named(self._store, f"d/{self._domain}/{below}", parse)
 
     def _generation(self) -> str:
         return layout.new_generation(self._number, self._random)

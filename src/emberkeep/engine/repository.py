@@ -386,8 +386,8 @@ class Repository:
 
     def roots(self, domain: DomainId) -> Iterator[RootId]:
         """The roots that the store lists."""
-        for item in self._store.list(f"d/{domain}/r/"):
-            yield RootId(item.name.rpartition("/")[2])
+        for _item, root in layout.named(self._store, f"d/{domain}/r/", layout.parse_root_name):
+            yield root
 
     def collect(
         self,

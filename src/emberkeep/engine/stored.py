@@ -9,7 +9,6 @@ Invariant: that an object was not found is no proof that it is missing: it is lo
 as long as the store may take to settle, and never remembered.
 """
 
-import contextlib
 import json
 import threading
 import time
@@ -232,10 +231,9 @@ class SegmentReader:
 
     def _listed(self, segment: SegmentId) -> list[str]:
         """The generations that the store lists, newest first."""
-        found = []
-        for item in self.store.list(layout.segment_name(self.domain, segment, "")):
-            with contextlib.suppress(ValueError):  # no segment's name
-                found.append(layout.parse_segment_name(item.name)[1])
+        prefix = layout.segment_name(self.domain, segment, "")
+        listed = layout.named(self.store, prefix, layout.parse_segment_name)
+        found = [generation for _item, (_segment, generation) in listed]
         return sorted(found, key=layout.cycle_of, reverse=True) or [_FIRST]
 
     def _tail(self, segment: SegmentId, generation: str) -> Tail:
