@@ -36,6 +36,10 @@ class Bad:
         segment, index = record
         return segment in self._segments or index in self._records.get(segment, ())
 
+    def just(self, segment: SegmentId) -> frozenset[int] | None:
+        """The indexes of the segment's records; None if it is bad altogether."""
+        return None if segment in self._segments else self._records.get(segment, frozenset())
+
 
 NOTHING_BAD = Bad({})
 
