@@ -158,6 +158,20 @@ def test_an_unreadable_root_likewise(place: Place) -> None:
     assert place.names("s")
 
 
+def test_with_unreadable_gens_a_session_is_left_alone_until_nobody_needs_it(place: Place) -> None:
+    written, data = sparse_history(place)
+    place.repository.collect(place.domain)
+    (gens,) = place.names("g")
+    place.tamper(gens, flipped(20))
+    before = place.names("s")
+    collected = place.repository.collect(place.domain)
+    assert any(gens in reason and "left as they are" in reason for reason in collected.reasons)
+    assert (place.names("s"), place.restored(written)) == (before, data)
+    place.repository.delete(place.domain, written.root)
+    place.repository.collect(place.domain)
+    assert place.names("s") == place.names("g") == []
+
+
 def test_a_late_root_of_a_session_that_was_given_up_is_removed(place: Place) -> None:
     written = place.back_up(DATA, settings=SETTINGS)
     name = f"d/{place.domain}/r/{written.root}"

@@ -214,6 +214,11 @@ class _Cycle:
             except DamagedObject as error:
                 if self._ledger.state(SessionId(root)) != state:
                     raise _Again from error
+                if root not in fence.quarantined:
+                    raise DamagedObject(
+                        f"nothing was collected: the backup with root {root} can't be read whole "
+                        f"({error}); verify it (emberkeep repo verify), or delete the backup"
+                    ) from error
                 forgive(error)
         return reached, spared
 
@@ -238,10 +243,7 @@ class _Cycle:
     ) -> None:
         """Go on beside damage that was confirmed, keeping all that its backup may need."""
         if root not in fence.quarantined:
-            raise DamagedObject(
-                f"nothing was collected: the backup with root {root} can't be read whole "
-                f"({error}); verify it (emberkeep repo verify), or delete the backup"
-            ) from error
+            raise error
         spared |= {
             segset.session for segset in fence.segsets if root in self._ledger.users(segset.session)
         }
@@ -253,15 +255,15 @@ class _Cycle:
         session = segset.session
         found = self._listed(session)
         seqs = reached.seqs(session)
+        if not seqs:
+            if self._ledger.gate(session, self._number, gens=None, gone=True):
+                self._remove(segset, found, {}, "no backup needs it")
+            return
         try:
             before = None if segset.gens is None else self._reader.gens(segset.gens)
         except DamagedObject as error:
             self._reasons.append(f"{error}; its session's segments are left as they are")
             self._reopen(segset)
-            return
-        if not seqs:
-            if self._ledger.gate(session, self._number, gens=None, gone=True):
-                self._remove(segset, found, {}, "no backup needs it")
             return
         kept: Gens = {}
         for seq in seqs:
