@@ -1,5 +1,7 @@
 """Collections: what they remove, compact, keep, and what stops them."""
 
+from collections.abc import Iterator
+
 import pytest
 from tests.engine.place import CHUNK, Place, flipped, pattern
 
@@ -9,6 +11,8 @@ from emberkeep.engine.ids import RootId, SessionId
 from emberkeep.engine.ledger import Phase, State
 from emberkeep.engine.memory_ledger import MemoryLedger
 from emberkeep.engine.repository import Settings, Written
+from emberkeep.stores.base import StoredObject
+from emberkeep.stores.memory import MemoryStore
 
 SETTINGS = Settings(chunk_size=CHUNK, segment_size=20 * CHUNK, workers=2)
 DATA = pattern(300 * CHUNK)
@@ -227,6 +231,44 @@ def test_a_database_put_back_is_noticed_and_settles(place: Place) -> None:
     place.repository = place.opened()
     with pytest.raises(LedgerBehind, match="incarnation"):
         place.repository.collect(place.domain)
+
+
+def test_a_stale_listing_hides_no_segment_from_a_rebuilding() -> None:
+    class Stale(MemoryStore):
+        hidden = ""
+
+        def list(self, prefix: str) -> Iterator[StoredObject]:
+            whole = prefix.endswith("/s/")
+            return (i for i in super().list(prefix) if not (whole and i.name == self.hidden))
+
+    store = Stale()
+    place = Place(store)
+    written, data = sparse_history(place)
+    place.repository.collect(place.domain)
+    store.hidden = next(name for name in place.names("s") if not name.endswith(".0"))
+    place.ledger = MemoryLedger()
+    place.repository = place.opened()
+    assert place.repository.settle()[place.domain].backups == (written.root,)
+    assert place.restored(written) == data
+
+
+@pytest.mark.parametrize("lost", [(2,), (3,), (2, 3)])
+def test_lost_tellings_of_a_rebuilding_are_put_again(place: Place, lost: tuple[int, ...]) -> None:
+    place.back_up(DATA[:CHUNK])
+    old = place.ledger
+    place.ledger = MemoryLedger()
+    place.repository = place.opened()
+    for _ in range(2):
+        place.repository.settle()
+    for number in lost:
+        place.store.delete(layout.incarnation_name(number))
+    if lost != (2, 3):
+        current, place.ledger = place.ledger, old
+        with pytest.raises(LedgerBehind, match="incarnation"):
+            place.opened().collect(place.domain)
+        place.ledger = current
+    place.repository.collect(place.domain)
+    assert [item.name for item in place.store.list("inc")] == ["incarnation/2", "incarnation/3"]
 
 
 def test_of_a_collection_that_died_at_its_gate_nothing_remains(

@@ -21,6 +21,7 @@ _T = TypeVar("_T")
 
 VERSION = 1
 FORMAT = "format"
+INCARNATIONS = "incarnation/"
 
 HEADER_SIZE = 64
 TRAILER_SIZE = 16
@@ -37,6 +38,7 @@ _BAD_NAME = re.compile(
     r"d/[0-9a-f]{32}/bad/(?P<session>[0-9a-f]{32})\.(?P<seq>[0-9a-f]{8})\.(?P<run>[0-9a-f]{8})"
 )
 _CHECKPOINT_NAME = re.compile(r"d/[0-9a-f]{32}/c/(?P<session>[0-9a-f]{32})/(?P<number>[1-9][0-9]*)")
+_INCARNATION_NAME = re.compile(r"incarnation/(?P<number>[1-9][0-9]*)")
 _ROOT_NAME = re.compile(r"d/[0-9a-f]{32}/r/(?P<root>[0-9a-f]{32})")
 _KEY_NAME = re.compile(r"d/(?P<domain>[0-9a-f]{32})/key/(?P<number>[0-9]+)\.(?P<wrapping>[0-9]+)")
 _SEGMENT_MAGIC = b"EMBRKSEG"
@@ -110,7 +112,12 @@ def parse_key_name(name: str) -> tuple[DomainId, int, int] | None:
 
 def incarnation_name(number: int) -> str:
     """What tells that the ledger was rebuilt: there is one for each number from 2 on."""
-    return f"incarnation/{number}"
+    return f"{INCARNATIONS}{number}"
+
+
+def parse_incarnation_name(name: str) -> int:
+    """The number.  Raises `ValueError` for another object's name."""
+    return int(_parsed(_INCARNATION_NAME, name)["number"])
 
 
 def root_name(domain: DomainId, root: RootId) -> str:

@@ -135,8 +135,9 @@ def _choose(reader: SegmentReader, session: SessionId, listed: _Session, reached
     Not simply the newest: a collection that failed at its gate may have left one with less.
     """
     gens: Gens = {}
-    for seq, generations in listed.generations.items():
+    for seq in sorted({*listed.generations, *reached.seqs(session)}):
         segment = SegmentId(session, seq)
+        generations = listed.generations.get(seq) or reader.generations(segment)
         wanted = set(reached.indexes(segment).tolist())
         newest_first = sorted(generations, key=layout.cycle_of, reverse=True)
         gens[seq] = newest_first[0]
