@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 
+import google_crc32c
 import pytest
 from tests.engine.place import CHUNK, Place, pattern
 
@@ -140,8 +142,6 @@ def test_a_domain_key_for_something_unknown_is_refused(place: Place, field: str)
 
 def sealed_root(place: Place, root: RootId, change: Callable[[dict[str, object]], None]) -> None:
     """Put a root whose layout part says something else in its place."""
-    from hashlib import sha256
-
     metadata_key: MetadataKey = place.repository._metadata_key
     domain_keys = place.repository._keys(place.domain)
     name, session = layout.root_name(place.domain, root), SessionId(root)
@@ -150,14 +150,15 @@ def sealed_root(place: Place, root: RootId, change: Callable[[dict[str, object]]
     data = place.store.get(name)
     length = int.from_bytes(data[12:16], "little")
     content = json.loads(keys.unseal(layout_key, data[16 : 16 + length], name))
-    described = json.loads(keys.unseal(description_key, data[20 + length :], name))
+    described = json.loads(keys.unseal(description_key, data[20 + length : -4], name))
     change(content)
     first = keys.seal(layout_key, json.dumps(content).encode(), repeatable("one"))
     described["layout_sha256"] = sha256(first).hexdigest()
     described["colour"] = "blue"
     second = keys.seal(description_key, json.dumps(described).encode(), repeatable("two"))
     parts = b"".join(len(part).to_bytes(4, "little") + part for part in (first, second))
-    place.tamper(name, lambda old: old[:12] + parts)
+    whole = data[:12] + parts
+    place.tamper(name, lambda _old: whole + google_crc32c.value(whole).to_bytes(4, "little"))
 
 
 def test_unknown_fields_of_a_root_are_ignored(place: Place) -> None:

@@ -1,9 +1,10 @@
 """Roots: the object that makes a backup one, put last and never rewritten.
 
     magic, version · length, layout (sealed by the metadata key) · length, description (sealed by
-    the domain's data key, and holding the SHA-256 of the layout part)
+    the domain's data key, and holding the SHA-256 of the layout part) · CRC-32C of all before
 
 The layout part is enough to walk the map and to collect; the description says what was backed up.
+The checksum lets whoever has no domain key see that the description is as it was written.
 """
 
 import hashlib
@@ -12,6 +13,8 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import google_crc32c
 
 from emberkeep.engine import keys, layout
 from emberkeep.engine.blockmap import Top
@@ -22,6 +25,7 @@ from emberkeep.engine.layout import Pointer
 
 _HEAD = struct.Struct("<8sI")
 _LENGTH = struct.Struct("<I")
+_CHECKSUM = struct.Struct("<I")
 _MAGIC = b"EMBRKROO"
 
 
@@ -93,7 +97,8 @@ def encode(
         domain_keys.description_key(layout_part.key, session), _json(content), random
     )
     parts = (_LENGTH.pack(len(part)) + part for part in (sealed_layout, sealed_description))
-    return _HEAD.pack(_MAGIC, layout.VERSION) + b"".join(parts)
+    data = _HEAD.pack(_MAGIC, layout.VERSION) + b"".join(parts)
+    return data + _CHECKSUM.pack(google_crc32c.value(data))
 
 
 def layout_of(data: bytes, metadata_key: MetadataKey, domain: DomainId, root: RootId) -> Layout:
@@ -139,11 +144,14 @@ def _parts(data: bytes, name: str) -> tuple[bytes, bytes]:
         (length,) = _LENGTH.unpack_from(data, _HEAD.size)
         second = first + length + _LENGTH.size
         (rest,) = _LENGTH.unpack_from(data, first + length)
+        (checksum,) = _CHECKSUM.unpack_from(data, second + rest)
     except struct.error as error:
         raise DamagedObject(f"{name}: cut off") from error
-    if len(data) != second + rest:
+    if len(data) != second + rest + _CHECKSUM.size:
         raise DamagedObject(f"{name}: cut off, or longer than it was")
-    return data[first : first + length], data[second:]
+    if google_crc32c.value(data[: second + rest]) != checksum:
+        raise DamagedObject(f"{name}: damaged; its checksum is another")
+    return data[first : first + length], data[second : second + rest]
 
 
 def _plain_layout(part: Layout) -> bytes:
