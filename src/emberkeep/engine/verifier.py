@@ -206,7 +206,7 @@ class _Verification:
         for seq in seqs:
             if seq < begin:
                 continue
-            if self._depth > 1 and self._read > self._share * self._total:
+            if self._share < 1 and self._depth > 1 and self._read > self._share * self._total:
                 if seq != seqs[0]:
                     self._ledger.check(row.session, depth=self._depth, position=seq)
                 self._left += sum(1 for other in seqs if other >= seq)
