@@ -14,6 +14,7 @@ from emberkeep.engine.ids import DomainId, RootId, SessionId
 from emberkeep.engine.layout import SegmentId
 from emberkeep.engine.memory_ledger import MemoryLedger
 from emberkeep.engine.repository import Repository, Settings, Written
+from emberkeep.stores.base import Buffer
 from emberkeep.stores.memory import MemoryStore
 from emberkeep.testing.engine import Image, a_key_manager, a_ledger, repeatable
 
@@ -57,11 +58,23 @@ def volume(size: int, chunks: dict[int, bytes]) -> bytes:
     return bytes(image)
 
 
+class _Store(MemoryStore):
+    """Remembers what was ever put."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ever: dict[str, bytes] = {}
+
+    def put(self, name: str, data: Buffer) -> None:
+        super().put(name, data)
+        self.ever[name] = bytes(data)
+
+
 class Life:
     """What happens to a repository; the same in every run."""
 
     def __init__(self) -> None:
-        self.store = MemoryStore()
+        self.store = _Store()
         self.random = repeatable("repository")
         self.key_manager = a_key_manager()
         self.images: dict[tuple[DomainId, RootId], bytes] = {}

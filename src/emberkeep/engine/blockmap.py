@@ -208,8 +208,8 @@ class Nodes:
         return node
 
     def _read(self, place: Pointer, height: int, cipher: Cipher) -> Node:
-        name = self._reader.name(place.segment)
         stored = self._reader.record(place)
+        name = self._reader.name(place.segment)
         plain = segments.open_record(cipher, Kind.NODE, place, stored, limit=NODE_LIMIT, name=name)
         try:
             node = Node.decode(plain)

@@ -144,7 +144,10 @@ def unwrap_domain_key(
 ) -> tuple[bytes, bytes]:
     """The data key and the id key in such an object.  Raises `WrongKey` and `DamagedObject`."""
     context = _key_context(repository, domain, number)
-    plain = keys.unwrap(wrapped, domain=domain, context=context)
+    try:
+        plain = keys.unwrap(wrapped, domain=domain, context=context)
+    except WrongKey as error:
+        raise WrongKey(f"d/{domain}/key/{number}.*: {error}, or bring the object back") from error
     try:
         content = json.loads(plain)
         algorithms = content["cipher"], content["id_algorithm"]

@@ -105,8 +105,9 @@ class SegmentReader:
         return self.records([wanted])[0]
 
     def name(self, segment: SegmentId) -> str:
-        """What to call a segment in a message."""
-        return layout.segment_name(self.domain, segment)
+        """What to call a segment in a message: the object that was read last."""
+        with self._lock:
+            return layout.segment_name(self.domain, segment, self._moved.get(segment, _FIRST))
 
     def tail(self, segment: SegmentId) -> Tail:
         """The end of the segment.  Raises `DamagedObject`."""

@@ -106,11 +106,13 @@ def _damage_of(reader: SegmentReader, root: RootId, bad: Bad, checkpoint: Checkp
             segment = SegmentId(session, seq)
             damaged = [int(i) for i in reached.indexes(segment) if (segment, int(i)) in bad]
             if damaged:
-                lines.append(_line(reader.name(segment), damaged))
+                lines.append(_line(reader, segment, damaged))
     return lines
 
 
-def _line(name: str, indexes: Collection[int]) -> str:
+def _line(reader: SegmentReader, segment: SegmentId, indexes: Collection[int]) -> str:
+    generation = reader.generation(segment) or "0"
+    name = layout.segment_name(reader.domain, segment, generation)
     shown = [str(index) for index in sorted(indexes)]
     if len(shown) > 5:
         shown[5:] = ["…"]
@@ -228,7 +230,7 @@ class _Verification:
             ids = found - wanted if needed else set()
             found = (found | suspects) & needed | ids
         if found:
-            self._damaged.append(_line(self._reader.name(segment), found))
+            self._damaged.append(_line(self._reader, segment, found))
         row = self._ledger.segset(segment.session)
         if row is None or row.phase == Phase.GONE:
             return
