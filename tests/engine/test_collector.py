@@ -162,6 +162,23 @@ def test_an_unreadable_root_likewise(place: Place) -> None:
     assert place.names("s")
 
 
+def test_a_segment_with_a_damaged_record_is_not_compacted(place: Place) -> None:
+    written, data = sparse_history(place)
+    segments = [name for name in place.names("s") if written.root not in name]
+    name = segments[3]
+    before = place.store.get(name)
+    place.tamper(name, flipped(200))  # a record that is needed
+    collected = place.repository.collect(place.domain)
+    assert collected.compacted_segments >= 14
+    assert [name for name in place.names("s") if name in segments] == [name]
+    with pytest.raises(DamagedObject, match=name):
+        place.restored(written)
+    place.tamper(name, lambda _data: before)
+    assert place.restored(written) == data
+    place.repository.collect(place.domain)
+    assert place.restored(written) == data
+
+
 def test_with_unreadable_gens_a_session_is_left_alone_until_nobody_needs_it(place: Place) -> None:
     written, data = sparse_history(place)
     place.repository.collect(place.domain)

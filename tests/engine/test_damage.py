@@ -72,14 +72,15 @@ class Trial:
         if self.outcome.marked:
             self.check_healing()
 
-    def glance(self, turn: int) -> None:
+    def glance(self, turn: int, *, verify: bool) -> None:
         """A part of `check`, another one each turn."""
         patient = WARD.patient(self.changed)
         backups = sorted(WARD.backups)
         looked_at = {*self.outcome.lost, *self.outcome.marked, backups[turn % len(backups)]}
         lost = patient.lost(self.name, looked_at, with_ledger=turn % 2 == 0)
         assert lost == self.outcome.lost
-        self.check_verification(1 + turn % 3, put_back=turn % 16 == 0)
+        if verify:
+            self.check_verification(1 + turn % 3, put_back=turn % 16 == 0)
 
     def check_verification(self, depth: int, *, put_back: bool = True) -> None:
         patient, outcome = WARD.patient(self.changed), self.outcome
@@ -153,7 +154,7 @@ def test_an_object_is_another_of_its_kind(name: str) -> None:
 def spots(name: str) -> Iterator[int]:
     """A byte in each part of an object."""
     if "/s/" not in name:
-        yield len(WARD.objects[name]) // 2
+        yield from {100, len(WARD.objects[name]) - 50} if "/r/" in name else {9}  # both parts
         return
     seen = set()
     for part in WARD.parts(name):
@@ -340,7 +341,7 @@ EVERY = [name for kind in KINDS for name in WARD.names(kind)]
 def test_each_byte_is_flipped(name: str) -> None:
     for at in range(len(WARD.objects[name])):
         data = flipped(WARD.objects[name], at, by=1 << at % 8)
-        Trial(name, {name: data}, WARD.if_flipped(name, at)).glance(at)
+        Trial(name, {name: data}, WARD.if_flipped(name, at)).glance(at, verify=True)
 
 
 @pytest.mark.slow
@@ -348,7 +349,7 @@ def test_each_byte_is_flipped(name: str) -> None:
 def test_it_is_cut_at_each_length(name: str) -> None:
     for length in range(len(WARD.objects[name])):
         data = WARD.objects[name][:length]
-        Trial(name, {name: data}, WARD.if_cut(name, length)).glance(length)
+        Trial(name, {name: data}, WARD.if_cut(name, length)).glance(length, verify=length % 4 == 0)
 
 
 @pytest.mark.slow
