@@ -27,7 +27,7 @@ import numpy.typing as npt
 import zstandard
 
 from emberkeep.engine import segments
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import SessionId
 from emberkeep.engine.keys import ID_SIZE, Cipher
 from emberkeep.engine.layout import Codec, Kind, Pointer, SegmentId
@@ -116,7 +116,7 @@ class Node:
 
     @classmethod
     def decode(cls, data: bytes) -> "Node":
-        """Raises `ValueError` if `data` is no node."""
+        """Raises one of `MALFORMED` if `data` is no node."""
         height, segment_count = _HEAD.unpack_from(data)
         place = _HEAD.size
         mask = np.unpackbits(np.frombuffer(data, "u1", FANOUT // 8, place)).astype(bool)
@@ -208,12 +208,12 @@ class Nodes:
         return node
 
     def _read(self, place: Pointer, height: int, cipher: Cipher) -> Node:
-        name = self._reader.name(place.segment)
         stored = self._reader.record(place)
+        name = self._reader.name(place.segment)
         plain = segments.open_record(cipher, Kind.NODE, place, stored, limit=NODE_LIMIT, name=name)
         try:
             node = Node.decode(plain)
-        except (ValueError, struct.error) as error:
+        except MALFORMED as error:
             raise DamagedObject(f"{name}: record {place.index} is no node") from error
         if node.height != height:
             raise DamagedObject(f"{name}: record {place.index} is a node of another height")

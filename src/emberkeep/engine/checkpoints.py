@@ -15,7 +15,7 @@ from typing import Any
 
 from emberkeep.engine import keys, layout
 from emberkeep.engine.blockmap import MapState, Node, Top
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import DomainId, RootId, SessionId
 from emberkeep.engine.keys import MetadataKey, Random
 from emberkeep.stores.base import Store
@@ -97,14 +97,14 @@ def newest(
     if origin.change_id is None:
         return None
     for session in sessions:
-        listed = store.list(layout.checkpoint_name(domain, session, 0)[:-1])
-        numbers = sorted((layout.parse_checkpoint_name(i.name)[1] for i in listed), reverse=True)
-        for number in numbers:
+        prefix = layout.checkpoint_name(domain, session, 0)[:-1]
+        listed = layout.named(store, prefix, layout.parse_checkpoint_name)
+        for number in sorted((number for _item, (_session, number) in listed), reverse=True):
             name = layout.checkpoint_name(domain, session, number)
             try:
                 saved = _decode(keys.unseal(metadata_key.object_key(name), store.get(name), name))
-            except (ObjectNotFound, DamagedObject):
-                continue
+            except (ObjectNotFound, DamagedObject, *MALFORMED):
+                continue  # an earlier one only costs time
             if saved.origin == origin:
                 return saved
     return None

@@ -167,9 +167,9 @@ class _Cycle:
     def _tidy_roots(self) -> None:
         """Remove roots that don't count (any more).  Raises `LedgerBehind` for unknown ones."""
         states = self._ledger.sessions(self._domain)
-        for item in self._store.list(f"d/{self._domain}/r/"):
+        for item, root in self._list("r/", layout.parse_root_name):
             self._checkpoint()
-            session = SessionId(item.name.rpartition("/")[2])
+            session = SessionId(root)
             # One that began after `states` was read may have put its root meanwhile.
             state = states.get(session) or self._ledger.state(session)
             if state is None:
@@ -214,6 +214,11 @@ class _Cycle:
             except DamagedObject as error:
                 if self._ledger.state(SessionId(root)) != state:
                     raise _Again from error
+                if root not in fence.quarantined:
+                    raise DamagedObject(
+                        f"nothing was collected: the backup with root {root} can't be read whole "
+                        f"({error}); verify it (emberkeep repo verify), or delete the backup"
+                    ) from error
                 forgive(error)
         return reached, spared
 
@@ -238,10 +243,7 @@ class _Cycle:
     ) -> None:
         """Go on beside damage that was confirmed, keeping all that its backup may need."""
         if root not in fence.quarantined:
-            raise DamagedObject(
-                f"nothing was collected: the backup with root {root} can't be read whole "
-                f"({error}); verify it (emberkeep repo verify), or delete the backup"
-            ) from error
+            raise error
         spared |= {
             segset.session for segset in fence.segsets if root in self._ledger.users(segset.session)
         }
@@ -253,15 +255,15 @@ class _Cycle:
         session = segset.session
         found = self._listed(session)
         seqs = reached.seqs(session)
+        if not seqs:
+            if self._ledger.gate(session, self._number, gens=None, gone=True):
+                self._remove(segset, found, {}, "no backup needs it")
+            return
         try:
             before = None if segset.gens is None else self._reader.gens(segset.gens)
         except DamagedObject as error:
             self._reasons.append(f"{error}; its session's segments are left as they are")
             self._reopen(segset)
-            return
-        if not seqs:
-            if self._ledger.gate(session, self._number, gens=None, gone=True):
-                self._remove(segset, found, {}, "no backup needs it")
             return
         kept: Gens = {}
         for seq in seqs:
@@ -398,9 +400,7 @@ class _Cycle:
 
     def _list(self, below: str, parse: Callable[[str], _T]) -> Iterator[tuple[StoredObject, _T]]:
         """The domain's objects of one kind; what bears no name of it is no business of ours."""
-        for item in self._store.list(f"d/{self._domain}/{below}"):
-            with contextlib.suppress(ValueError):
-                yield item, parse(item.name)
+        return layout.named(self._store, f"d/{self._domain}/{below}", parse)
 
     def _generation(self) -> str:
         return layout.new_generation(self._number, self._random)

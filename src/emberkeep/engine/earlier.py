@@ -70,8 +70,8 @@ class Earlier:
         A listing that misses some only costs storing their chunks again.
         """
         prefix = layout.session_prefix(self._reader.domain, session)
-        for item in self._reader.store.list(prefix):
-            segment, generation = layout.parse_segment_name(item.name)
+        listed = layout.named(self._reader.store, prefix, layout.parse_segment_name)
+        for _item, (segment, generation) in listed:
             try:
                 if generation != "0" or self._reader.generation(segment) != generation:
                     continue

@@ -25,6 +25,7 @@ class Marks:
         self._bytes: dict[SegmentId, int] = {}
         self._ends: dict[SegmentId, int] = {}
         self._seqs: dict[SessionId, set[int]] = {}
+        self.unread: dict[Pointer, DamagedObject] = {}  # nodes in the set, and what is wrong
 
     def __contains__(self, place: Pointer) -> bool:
         bits = self._bits.get(place.segment)
@@ -123,18 +124,21 @@ def walk(
 ) -> None:
     """Mark what a backup's map reaches, nodes and chunks; what is marked is not read again.
 
-    `damaged` is told of each node that can't be read, and may raise; what that one points to is
-    not marked.
+    `damaged` is told of each node that can't be read, also if another backup's walk came upon it,
+    and may raise; what that one points to is not marked.
     """
     pending = [] if part.top is None else [(part.top, part.height)]
     while pending:
         place, height = pending.pop()
         if not marks.add_one(place):
+            if place in marks.unread:
+                damaged(place, marks.unread[place])
             continue
         checkpoint()
         try:
             node = nodes.read(place, height)
         except DamagedObject as error:
+            marks.unread[place] = error
             damaged(place, error)
             continue
         if height > 1:

@@ -180,8 +180,8 @@ class _Restore:
 
     def _restore_run(self, run: _Run) -> list[tuple[int, bytes]]:
         """Read a run and write its chunks to the target; returns their ids."""
-        name = self._reader.name(run.chunks[0].place.segment)
         records = self._reader.records([wanted.place for wanted in run.chunks])
+        name = self._reader.name(run.chunks[0].place.segment)
         ids = []
         for wanted, stored in zip(run.chunks, records, strict=True):
             place = wanted.place

@@ -20,7 +20,7 @@ import zstandard
 from cryptography.exceptions import InvalidTag
 
 from emberkeep.engine import keys, layout
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import DomainId
 from emberkeep.engine.keys import Cipher, MetadataKey, Random
 from emberkeep.engine.layout import Codec, Kind, Pointer, SegmentId
@@ -105,15 +105,21 @@ class Footer:
 
     @classmethod
     def decode(cls, data: bytes, name: str) -> "Footer":
+        """Raises `DamagedObject`, naming the segment `name`."""
         plain = _decompressed(data, 1 << 24, f"{name}: footer")
-        count, key, length = _FOOTER.unpack_from(plain)
-        start = _FOOTER.size + length
-        records = np.empty(count, FOOTER_COLUMNS)
-        for column in FOOTER_COLUMNS.names or ():
-            kind = FOOTER_COLUMNS[column]
-            records[column] = np.frombuffer(plain, kind, count, start)
-            start += kind.itemsize * count
-        return cls(plain[_FOOTER.size : _FOOTER.size + length].decode(), key, records)
+        try:
+            count, key, length = _FOOTER.unpack_from(plain)
+            start = _FOOTER.size + length
+            if len(plain) != start + FOOTER_COLUMNS.itemsize * count:
+                raise ValueError("wrong length")
+            records = np.empty(count, FOOTER_COLUMNS)
+            for column in FOOTER_COLUMNS.names or ():
+                kind = FOOTER_COLUMNS[column]
+                records[column] = np.frombuffer(plain, kind, count, start)
+                start += kind.itemsize * count
+            return cls(plain[_FOOTER.size : _FOOTER.size + length].decode(), key, records)
+        except MALFORMED as error:
+            raise DamagedObject(f"{name}: its footer is none") from error
 
 
 def sealed_end(
@@ -241,10 +247,16 @@ class ChunkIds:
         return bytes(self.ids[place])
 
     @classmethod
-    def decode(cls, plain: bytes) -> "ChunkIds":
-        (count,) = _IDS.unpack_from(plain)
-        start = _IDS.size
-        indexes = np.frombuffer(plain, "<u4", count, start)
-        numbers = np.frombuffer(plain, "<u8", count, start + 4 * count)
-        ids = np.frombuffer(plain, "u1", 16 * count, start + 12 * count).reshape(count, 16)
+    def decode(cls, plain: bytes, name: str) -> "ChunkIds":
+        """Raises `DamagedObject`, naming the segment `name`."""
+        try:
+            (count,) = _IDS.unpack_from(plain)
+            start = _IDS.size
+            if len(plain) != start + 28 * count:
+                raise ValueError("wrong length")
+            indexes = np.frombuffer(plain, "<u4", count, start)
+            numbers = np.frombuffer(plain, "<u8", count, start + 4 * count)
+            ids = np.frombuffer(plain, "u1", 16 * count, start + 12 * count).reshape(count, 16)
+        except MALFORMED as error:
+            raise DamagedObject(f"{name}: its ids record is none") from error
         return cls(indexes, numbers, ids)
