@@ -1,0 +1,217 @@
+"""Backups of a volume of 64 TiB whose few bytes are computed: what depends on its size, if anything.
+
+The first backup finds 4 GiB in pieces all over the volume, the second 1 GiB of writes at other
+places, half of them into holes.  All steps are done in one process, whose memory is told after each.
+"""
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from emberkeep.engine.keyfile import KeyFile
+from emberkeep.engine.memory_ledger import MemoryLedger
+from emberkeep.engine.protocols import Extent
+from emberkeep.engine.repository import DomainId, Repository, RootId
+from emberkeep.stores.base import Buffer, Store
+from emberkeep.stores.posix import PosixStore
+
+KIB = 1 << 10
+MIB = 1 << 20
+TIB = 1 << 40
+
+SIZE = 64 * TIB
+CHUNK = 256 * KIB  # of a volume of this size
+WRITE = 64 * KIB  # of a change, at the begin of a chunk
+PIECES = 16_384  # chunks of the first backup, and as many writes
+
+_NOISE = Random(1).randbytes(128 * KIB)
+_PERIOD = 16 * KIB  # of a chunk's bytes, so that they compress as far
+
+Measured = dict[str, Any]
+
+
+def chunk_bytes(number: int, *, first: bool, changed: bool) -> bytes:
+    """The bytes of a chunk: those of the first backup, and what was written over them."""
+    old = _period(2 * number) * (CHUNK // _PERIOD) if first else bytes(CHUNK)
+    return _period(2 * number + 1) * (WRITE // _PERIOD) + old[WRITE:] if changed else old
+
+
+def _period(seed: int) -> bytes:
+    begin = seed * 7919 % (len(_NOISE) - _PERIOD)
+    return seed.to_bytes(8, "little") + _NOISE[begin : begin + _PERIOD - 8]
+
+
+def places(pieces: int) -> tuple[frozenset[int], frozenset[int]]:
+    """The chunks that the first backup finds, and those that are written to before the second."""
+    dice = Random(pieces)
+    first = dice.sample(range(SIZE // CHUNK), pieces)
+    again = dice.sample(first, pieces // 2)
+    return frozenset(first), frozenset(again + dice.sample(range(SIZE // CHUNK), pieces // 2))
+
+
+class Scattered:
+    """A `Source` of chunks that are computed when they are read."""
+
+    size = SIZE
+    change_id = None
+
+    def __init__(self, first: Collection[int], changed: Collection[int] = ()) -> None:
+        self.first, self.changed = first, changed
+        self.chunks = sorted({*first, *changed})
+
+    def extents(self) -> Iterator[Extent]:
+        return (Extent(number * CHUNK, CHUNK) for number in self.chunks)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        for begin in range(0, len(buffer), CHUNK):
+            buffer[begin : begin + CHUNK] = self.chunk((offset + begin) // CHUNK)
+
+    def chunk(self, number: int) -> bytes:
+        return chunk_bytes(number, first=number in self.first, changed=number in self.changed)
+
+
+class Compared:
+    """A `Target` that keeps no bytes but compares them with the source's."""
+
+    size = SIZE
+
+    def __init__(self, source: Scattered, *, reads_as_zeros: bool) -> None:
+        self.reads_as_zeros = reads_as_zeros
+        self._source = source
+        self._left = set(source.chunks)
+        self._zeroed = self._zeroed_until = 0
+        self._lock = threading.Lock()
+
+    def write(self, offset: int, data: Buffer) -> None:
+        number = offset // CHUNK
+        if offset % CHUNK or data != self._source.chunk(number):
+            raise AssertionError(f"wrong bytes at {offset}")
+        with self._lock:
+            self._left.remove(number)
+
+    def zero(self, offset: int, length: int) -> None:
+        end, chunks = offset + length, self._source.chunks
+        first, last = bisect_left(chunks, offset // CHUNK), bisect_left(chunks, end // CHUNK)
+        if first != last or offset < self._zeroed_until:
+            raise AssertionError(f"zeros over other bytes from {offset} on")
+        self._zeroed += length
+        self._zeroed_until = end
+
+    def flush(self) -> None:
+        holes = SIZE - len(self._source.chunks) * CHUNK
+        if self._left or self._zeroed != (0 if self.reads_as_zeros else holes):
+            raise AssertionError("not all was written")
+
+
+class Steps:
+    """What is done, in order, and what is measured of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.rows: list[Measured] = []
+        self._idle = memory("VmRSS")
+        self._store = PosixStore(directory / "store")
+        self._repository = Repository.create(
+            self._store,
+            KeyFile.create(directory / "key"),
+            ledger=lambda _repository, ledger=MemoryLedger(): ledger,
+        )
+        self._domain = self._repository.create_domain()
+
+    def run(self, pieces: int) -> None:
+        first, changed = places(pieces)
+        before, after = Scattered(first), Scattered(first, changed)
+        base = self._measure("first backup", lambda: self._back_up(before))
+        written = self._measure("second backup", lambda: self._back_up(after, base))
+        self._measure("third backup, unchanged", lambda: self._back_up(after, written))
+        for fresh, step in ((True, "restore to a new volume"), (False, "restore over another")):
+            self._measure(step, lambda fresh=fresh: self._restore(written, after, fresh))
+        for depth in (1, 2, 3):
+            self._measure(f"verify, depth {depth}", lambda depth=depth: self._verify(depth))
+        self._repository.delete(self._domain, base)
+        self._measure("delete the first, collect", self._collect)
+        self._measure("restore again", lambda: self._restore(written, after, True))
+
+    def _measure(self, step: str, do: Callable[[], Any]) -> Any:
+        wall, cpu = time.monotonic(), time.process_time()
+        done = do()
+        listed = list(self._store.list(""))
+        self.rows.append(
+            {
+                "step": step,
+                "wall": time.monotonic() - wall,
+                "cpu": time.process_time() - cpu,
+                "rss": memory("VmHWM") - self._idle,
+                "objects": len(listed),
+                "stored": sum(item.size for item in listed),
+            }
+        )
+        return done
+
+    def _back_up(self, source: Scattered, base: RootId | None = None) -> RootId:
+        return self._repository.back_up(
+            source, domain=self._domain, description={}, base=base
+        ).root
+
+    def _restore(self, root: RootId, source: Scattered, fresh: bool) -> None:
+        self._repository.restore(self._domain, root, Compared(source, reads_as_zeros=fresh))
+
+    def _verify(self, depth: int) -> None:
+        found = self._repository.verify(self._domain, depth=depth)
+        if found.damaged:
+            raise AssertionError(found.damaged)
+
+    def _collect(self) -> None:
+        self._repository.collect(self._domain)
+
+
+def memory(which: str) -> int:
+    """What the system says of this process, in bytes: VmRSS now, VmHWM at most so far."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (found,) = (line.split()[1] for line in lines if line.startswith(f"{which}:"))
+    return int(found) * 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pieces", type=int, default=PIECES, help="of the first backup")
+    parser.add_argument("--directory", type=Path, help="where to work; default: beside this file")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    asked = parser.parse_args()
+    parent = asked.directory or Path(__file__).resolve().parent
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=parent) as directory:
+        steps = Steps(Path(directory))
+        steps.run(asked.pieces)
+    if asked.json:
+        print(json.dumps(steps.rows))
+    else:
+        show(steps.rows)
+
+
+def show(rows: list[Measured]) -> None:
+    table = Table(title="64 TiB, almost all of it holes")
+    for column in ("step", "wall s", "CPU s", "stored MiB", "objects", "peak above idle, MiB"):
+        table.add_column(column, justify="left" if column == "step" else "right")
+    for row in rows:
+        table.add_row(
+            row["step"],
+            f"{row['wall']:.1f}",
+            f"{row['cpu']:.1f}",
+            f"{row['stored'] / MIB:,.1f}",
+            str(row["objects"]),
+            f"{row['rss'] / MIB:,.0f}",
+        )
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()
