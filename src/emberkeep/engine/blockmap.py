@@ -159,8 +159,9 @@ def _table(present: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], npt.NDArra
     rows[:, :16] = present["session"]
     rows[:, 16:20] = np.ascontiguousarray(present["key"]).view("u1").reshape(-1, 4)
     rows[:, 20:24] = np.ascontiguousarray(present["seq"]).view("u1").reshape(-1, 4)
-    distinct, numbers = np.unique(rows, axis=0, return_inverse=True)
-    return distinct, numbers.reshape(-1)
+    # As one value a row: many times faster than along an axis.
+    distinct, numbers = np.unique(rows.view(f"V{_SEGMENT_BYTES}")[:, 0], return_inverse=True)
+    return distinct.view("u1").reshape(-1, _SEGMENT_BYTES), numbers.reshape(-1)
 
 
 def segment_numbers(entries: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
@@ -357,7 +358,8 @@ class MapWriter:
         present = entries[entries["length"] > 0]
         if not len(present):
             return
-        self._sessions |= {bytes(row) for row in np.unique(present["session"], axis=0)}
+        sessions = np.ascontiguousarray(present["session"]).view("V16")
+        self._sessions |= {bytes(session) for session in np.unique(sessions)}
         digest = self._identify(ids.tobytes())
         self._add(Node(1, entries, None, digest), number)
 
