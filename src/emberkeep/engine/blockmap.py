@@ -85,6 +85,20 @@ def pointer(row: Any) -> Pointer | None:
     )
 
 
+def pointers(rows: npt.NDArray[Any]) -> list[Pointer]:
+    """The pointers of entries none of which is zero; those into one segment share its id."""
+    table, numbers = _table(rows)
+    segments_of = [
+        SegmentId(SessionId(row[:16].tobytes().hex()), int.from_bytes(row[20:].tobytes(), "little"))
+        for row in table
+    ]
+    columns = (rows[name].tolist() for name in ("key", "index", "offset", "length"))
+    return [
+        Pointer(segments_of[number], key, index, offset, length)
+        for number, key, index, offset, length in zip(numbers.tolist(), *columns, strict=True)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One node.  `digests` are its children's, of shape (FANOUT, 16); a leaf has none."""
@@ -300,19 +314,6 @@ class Map:
                 node.digests[slot].tobytes(),
                 identify,
             )
-
-    def walk(self, seen: Callable[[Pointer], bool]) -> Iterator[tuple[Pointer, Node]]:
-        """Yield (place, node) of each node for which `seen` is false, parents first."""
-        pending = [] if self.top.place is None else [(self.top.place, self.top.height)]
-        while pending:
-            place, height = pending.pop()
-            if seen(place):
-                continue
-            node = self._nodes.read(place, height)
-            yield place, node
-            if height > 1:
-                below = (pointer(row) for row in node.entries[node.entries["length"] > 0])
-                pending += [(child, height - 1) for child in below if child is not None]
 
 
 @dataclass(frozen=True, slots=True)
