@@ -7,10 +7,8 @@ into holes.  The bytes are computed.  All is done in one process, whose memory i
 import argparse
 import json
 import tempfile
-import threading
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,10 +18,9 @@ from rich.table import Table
 
 from emberkeep.engine.keyfile import KeyFile
 from emberkeep.engine.memory_ledger import MemoryLedger
-from emberkeep.engine.protocols import Extent
 from emberkeep.engine.repository import Repository, RootId
-from emberkeep.stores.base import Buffer
 from emberkeep.stores.posix import PosixStore
+from emberkeep.testing.computed import Compared, Computed
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -59,58 +56,13 @@ def places(pieces: int) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset(first), frozenset(again + dice.sample(range(SIZE // CHUNK), pieces // 2))
 
 
-class Scattered:
-    """A `Source` of chunks that are computed when they are read."""
+def volume(first: Collection[int], changed: Collection[int] = ()) -> Computed:
+    """The volume after the first backup's chunks, and those `changed`, were written."""
 
-    size = SIZE
-    change_id = None
+    def piece(number: int) -> bytes:
+        return chunk_bytes(number, first=number in first, changed=number in changed)
 
-    def __init__(self, first: Collection[int], changed: Collection[int] = ()) -> None:
-        self.first, self.changed = first, changed
-        self.chunks = sorted({*first, *changed})
-
-    def extents(self) -> Iterator[Extent]:
-        return (Extent(number * CHUNK, CHUNK) for number in self.chunks)
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        for begin in range(0, len(buffer), CHUNK):
-            buffer[begin : begin + CHUNK] = self.chunk((offset + begin) // CHUNK)
-
-    def chunk(self, number: int) -> bytes:
-        return chunk_bytes(number, first=number in self.first, changed=number in self.changed)
-
-
-class Compared:
-    """A `Target` that keeps no bytes but compares them with the source's."""
-
-    size = SIZE
-
-    def __init__(self, source: Scattered, *, reads_as_zeros: bool) -> None:
-        self.reads_as_zeros = reads_as_zeros
-        self._source = source
-        self._left = set(source.chunks)
-        self._zeroed = self._zeroed_until = 0
-        self._lock = threading.Lock()
-
-    def write(self, offset: int, data: Buffer) -> None:
-        number = offset // CHUNK
-        if offset % CHUNK or data != self._source.chunk(number):
-            raise AssertionError(f"wrong bytes at {offset}")
-        with self._lock:
-            self._left.remove(number)
-
-    def zero(self, offset: int, length: int) -> None:
-        end, chunks = offset + length, self._source.chunks
-        first, last = bisect_left(chunks, offset // CHUNK), bisect_left(chunks, end // CHUNK)
-        if first != last or offset < self._zeroed_until:
-            raise AssertionError(f"zeros over other bytes from {offset} on")
-        self._zeroed += length
-        self._zeroed_until = end
-
-    def flush(self) -> None:
-        holes = SIZE - len(self._source.chunks) * CHUNK
-        if self._left or self._zeroed != (0 if self.reads_as_zeros else holes):
-            raise AssertionError("not all was written")
+    return Computed(SIZE, {*first, *changed}, piece, piece_size=CHUNK)
 
 
 class Counted(PosixStore):
@@ -136,7 +88,7 @@ class Steps:
 
     def run(self, pieces: int) -> None:
         first, changed = places(pieces)
-        before, after = Scattered(first), Scattered(first, changed)
+        before, after = volume(first), volume(first, changed)
         base = self._measure("first backup", lambda: self._back_up(before))
         written = self._measure("second backup", lambda: self._back_up(after, base))
         self._measure("third backup, unchanged", lambda: self._back_up(after, written))
@@ -165,10 +117,10 @@ class Steps:
         )
         return done
 
-    def _back_up(self, source: Scattered, base: RootId | None = None) -> RootId:
+    def _back_up(self, source: Computed, base: RootId | None = None) -> RootId:
         return self._repository.back_up(source, domain=self._domain, description={}, base=base).root
 
-    def _restore(self, root: RootId, source: Scattered, fresh: bool) -> None:
+    def _restore(self, root: RootId, source: Computed, fresh: bool) -> None:
         self._repository.restore(self._domain, root, Compared(source, reads_as_zeros=fresh))
 
     def _verify(self, depth: int) -> None:

@@ -14,14 +14,13 @@ Invariants
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from emberkeep.engine import blockmap, segments
-from emberkeep.engine.blockmap import ENTRY, FANOUT, Map, Node, Nodes
+from emberkeep.engine.blockmap import FANOUT, Map, Node, Nodes
 from emberkeep.engine.errors import DamagedObject, TargetError
 from emberkeep.engine.keys import ID_SIZE, Cipher, DomainKeys
 from emberkeep.engine.layout import Kind, Pointer, SegmentId
@@ -32,8 +31,10 @@ from emberkeep.engine.work import MIB, Checkpoint, Progress, Report, Settings
 
 RUN = 4 * MIB  # bytes of one ranged read
 GAP = 256 << 10  # bytes of no use that are read through
-WINDOW = 64  # leaves: 16,384 pointers
-MOST_READS = 16  # at once
+WINDOW = 16_384  # chunks that are planned together
+LEAVES = 256  # of a window, at most
+MOST_READS = 16  # at once, however few processors: they wait for the store
+FIXED = 16 * MIB  # bytes that are held beside the runs: of the map, and windows under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,7 @@ class _Restore:
         self._target = target
         self._report = report
         self._checkpoint = checkpoint
-        most = min(MOST_READS, 2 * settings.threads)
-        self._reads = max(1, min(most, settings.memory_budget // (2 * RUN)))
+        self._reads = max(1, min(MOST_READS, (settings.memory_budget - FIXED) // (2 * RUN)))
         self._ciphers: dict[tuple[int, str], Cipher] = {}
         self._under_way: dict[Future[list[tuple[int, bytes]]], _Window] = {}
         self._dealt_with = 0  # bytes of the volume, from its begin
@@ -126,8 +126,7 @@ class _Restore:
 
     def _restore(self, threads: Executor) -> None:
         """Plan window by window; a window is begun while runs of those before are under way."""
-        leaves = self._map.leaves(self._keys.identify)
-        while part := list(islice(leaves, WINDOW)):
+        for part in self._windows():
             runs = list(self._runs(part))
             window = _Window(part, len(runs))
             written = 0
@@ -141,6 +140,17 @@ class _Restore:
                 self._zero_gaps(number, leaf)
         while self._under_way:
             self._take()
+
+    def _windows(self) -> Iterator[list[tuple[int, Node]]]:
+        window, chunks = list[tuple[int, Node]](), 0
+        for number, leaf in self._map.leaves(self._keys.identify):
+            window.append((number, leaf))
+            chunks += int(np.count_nonzero(leaf.entries["length"]))
+            if chunks >= WINDOW or len(window) == LEAVES:
+                yield window
+                window, chunks = [], 0
+        if window:
+            yield window
 
     def _take(self) -> None:
         """Wait for a run, and look at the ids of its window if that is whole."""
@@ -169,7 +179,6 @@ class _Restore:
         numbers = np.concatenate([number * FANOUT + slots for number, slots in chosen])
         rows: npt.NDArray[Any] = np.concatenate(
             [leaf.entries[slots] for (_n, leaf), (_m, slots) in zip(window, chosen, strict=True)]
-            or [np.zeros(0, ENTRY)]
         )
         order = np.lexsort((rows["offset"], blockmap.segment_numbers(rows)))
         places = blockmap.pointers(rows[order])
