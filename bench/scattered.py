@@ -6,6 +6,7 @@ into holes.  The bytes are computed.  All is done in one process, whose memory i
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable, Collection
@@ -16,9 +17,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from emberkeep.engine import layout
+from emberkeep.engine.ids import RootId, SessionId
 from emberkeep.engine.keyfile import KeyFile
+from emberkeep.engine.layout import Kind
 from emberkeep.engine.memory_ledger import MemoryLedger
-from emberkeep.engine.repository import Repository, RootId
+from emberkeep.engine.repository import Repository, Settings
 from emberkeep.stores.posix import PosixStore
 from emberkeep.testing.computed import Compared, Computed
 
@@ -90,8 +94,11 @@ class Steps:
         first, changed = places(pieces)
         before, after = volume(first), volume(first, changed)
         base = self._measure("first backup", lambda: self._back_up(before))
+        self._tell_records(base)
         written = self._measure("second backup", lambda: self._back_up(after, base))
-        self._measure("third backup, unchanged", lambda: self._back_up(after, written))
+        self._tell_records(written)
+        third = self._measure("third backup, unchanged", lambda: self._back_up(after, written))
+        self._tell_records(third)
         for fresh, step in ((True, "restore to a new volume"), (False, "restore over another")):
             self._measure(step, lambda fresh=fresh: self._restore(written, after, fresh))
         for depth in (1, 2, 3):
@@ -117,8 +124,30 @@ class Steps:
         )
         return done
 
+    def _tell_records(self, root: RootId) -> None:
+        """Add what a backup wrote: segments, records and bytes, from the segments' footers."""
+        reader, session = self._repository._reader(self._domain), SessionId(root)
+        listed = list(self._store.list(layout.session_prefix(self._domain, session)))
+        row = {"segments": len(listed), "written": sum(item.size for item in listed)}
+        for kind in Kind:
+            row |= {f"{kind.name.lower()}_records": 0, f"{kind.name.lower()}_bytes": 0}
+        for item in listed:
+            segment, generation = layout.parse_segment_name(item.name)
+            records = reader.tail_of(segment, generation).footer.records
+            for kind in Kind:
+                chosen = records[records["kind"] == kind]
+                row[f"{kind.name.lower()}_records"] += len(chosen)
+                row[f"{kind.name.lower()}_bytes"] += int(chosen["length"].sum())
+        row["root"] = self._store.stat(layout.root_name(self._domain, root)).size
+        self.rows[-1] |= row
+
     def _back_up(self, source: Computed, base: RootId | None = None) -> RootId:
-        return self._repository.back_up(source, domain=self._domain, description={}, base=base).root
+        # Without checkpoints, which come by time, the objects can be foretold.
+        settings = Settings(checkpoint_seconds=math.inf)
+        written = self._repository.back_up(
+            source, domain=self._domain, description={}, base=base, settings=settings
+        )
+        return written.root
 
     def _restore(self, root: RootId, source: Computed, fresh: bool) -> None:
         self._repository.restore(self._domain, root, Compared(source, reads_as_zeros=fresh))
