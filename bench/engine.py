@@ -24,6 +24,7 @@ from emberkeep.stores.base import Buffer
 from emberkeep.stores.posix import PosixStore
 from emberkeep.volumes.drivers.files import FilesDriver
 from kept import Kept
+from scattered import memory
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -120,13 +121,6 @@ class Bench:
         }
 
 
-def peak_memory() -> int:
-    """The most bytes that this process has held in memory."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return int(peak) * 1024
-
-
 def measured(directory: Path, step: str) -> Measured:
     """Run a step in a new process, and what the system says of it."""
     arguments = [sys.executable, __file__, "--directory", str(directory), "--step", step]
@@ -202,7 +196,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.step:
         told = Bench(asked.directory).run(asked.step)
-        print(json.dumps({"rss": peak_memory(), **told}))
+        print(json.dumps({"rss": memory("VmHWM"), **told}))
         return
     size = int(asked.size_gib * GIB)
     parent = asked.directory or Path(__file__).resolve().parent

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from bench.scattered import memory
 
 from emberkeep.engine.ids import DomainId, RootId
 from emberkeep.engine.repository import Repository, Settings
@@ -220,10 +221,3 @@ def child() -> None:
     backup = Backup(Path(directory), domain, root, reads)
     backup.restored(drawn_by_lot(together, 0), budget=budget)
     print(memory("VmHWM") - idle)
-
-
-def memory(which: str) -> int:
-    """What the system says of this process, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (found,) = (line.split()[1] for line in lines if line.startswith(f"{which}:"))
-    return int(found) * 1024
