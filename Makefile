@@ -43,6 +43,7 @@ serve: setup  ## run the embedded service (STATE_DIR, PORT, ZONES)
 
 bench: setup  ## print times, rates, sizes and memory of backups and restores
 	$(BIN)/python bench/engine.py
+	$(BIN)/python bench/scattered.py
 
 test: setup  ## the tests that need only Python (up to 5 minutes)
 	$(BIN)/python -m pytest -n auto -m "not slow and not soak"

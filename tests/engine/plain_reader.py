@@ -3,7 +3,6 @@
 What is not as the document says makes it fail, with whatever error comes first.
 """
 
-import contextlib
 import hashlib
 import hmac
 import json
@@ -16,7 +15,6 @@ from typing import Any
 import google_crc32c
 import zstandard
 from blake3 import blake3
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand

@@ -11,9 +11,9 @@ from emberkeep.engine.ids import RootId, SessionId
 from emberkeep.engine.ledger import Phase, State
 from emberkeep.engine.memory_ledger import MemoryLedger
 from emberkeep.engine.repository import Settings, Written
-from emberkeep.testing.engine import a_key_manager
 from emberkeep.stores.base import StoredObject
 from emberkeep.stores.memory import MemoryStore
+from emberkeep.testing.engine import a_key_manager
 
 SETTINGS = Settings(chunk_size=CHUNK, segment_size=20 * CHUNK, workers=2)
 DATA = pattern(300 * CHUNK)

@@ -31,6 +31,8 @@ _FIRST = "0"
 _IDS_LIMIT = 4 + 28 * segments.MAX_RECORDS
 _FIRST_WAIT = 0.1  # seconds
 _KEPT = 16  # tails, and gens, in memory
+_BLOCK = 256 << 10  # bytes of a segment that are read for one record of the map
+_BLOCKS_KEPT = 32
 _MOVED_KEPT = 10_000
 
 _T = TypeVar("_T")
@@ -74,6 +76,7 @@ class SegmentReader:
         self._ledger = ledger
         self._sleep = sleep
         self._tails: OrderedDict[tuple[SegmentId, str], Tail] = OrderedDict()
+        self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._gens: OrderedDict[str, Gens] = OrderedDict()
         self._moved: OrderedDict[SegmentId, str] = OrderedDict()
         self._lock = threading.Lock()
@@ -86,13 +89,7 @@ class SegmentReader:
         segment = wanted[0].segment
 
         def read(generation: str) -> list[memoryview]:
-            if generation == _FIRST:
-                places = [(pointer.offset, pointer.length) for pointer in wanted]
-                name = layout.segment_name(self.domain, segment)
-            else:
-                tail = self._tail(segment, generation)
-                name = tail.name
-                places = [_place(tail, pointer) for pointer in wanted]
+            name, places = self._places(wanted, generation)
             begin = min(offset for offset, _length in places)
             end = max(offset + length for offset, length in places)
             data = memoryview(self.store.get(name, offset=begin, length=end - begin))
@@ -101,8 +98,19 @@ class SegmentReader:
         return self._found(segment, read)
 
     def record(self, wanted: Pointer) -> memoryview:
-        """The stored bytes of one record."""
-        return self.records([wanted])[0]
+        """The stored bytes of one record, read with what lies around it, which is kept a while.
+
+        Raises as `records` does.
+        """
+
+        def read(generation: str) -> memoryview:
+            name, [(offset, length)] = self._places([wanted], generation)
+            number, start = divmod(offset, _BLOCK)
+            if start + length > _BLOCK:
+                return memoryview(self.store.get(name, offset=offset, length=length))
+            return memoryview(self._block(name, number))[start : start + length]
+
+        return self._found(wanted.segment, read)
 
     def name(self, segment: SegmentId) -> str:
         """What to call a segment in a message: the object that was read last."""
@@ -229,6 +237,29 @@ class SegmentReader:
             self._moved[segment] = generation
             if len(self._moved) > _MOVED_KEPT:
                 self._moved.popitem(last=False)
+
+    def _places(
+        self, wanted: Sequence[Pointer], generation: str
+    ) -> tuple[str, list[tuple[int, int]]]:
+        """The name of a segment's generation; offset and length there of each of its records."""
+        segment = wanted[0].segment
+        if generation == _FIRST:
+            places = [(pointer.offset, pointer.length) for pointer in wanted]
+            return layout.segment_name(self.domain, segment), places
+        tail = self._tail(segment, generation)
+        return tail.name, [_place(tail, pointer) for pointer in wanted]
+
+    def _block(self, name: str, number: int) -> bytes:
+        with self._lock:
+            if (name, number) in self._blocks:
+                self._blocks.move_to_end((name, number))
+                return self._blocks[name, number]
+        block = self.store.get(name, offset=number * _BLOCK, length=_BLOCK)
+        with self._lock:
+            self._blocks[name, number] = block
+            if len(self._blocks) > _BLOCKS_KEPT:
+                self._blocks.popitem(last=False)
+        return block
 
     def _listed(self, segment: SegmentId) -> list[str]:
         """The generations that the store lists, newest first."""
