@@ -33,6 +33,9 @@ _BAD_NAME = re.compile(
     r"d/[0-9a-f]{32}/bad/(?P<session>[0-9a-f]{32})\.(?P<seq>[0-9a-f]{8})\.(?P<run>[0-9a-f]{8})"
 )
 _CHECKPOINT_NAME = re.compile(r"d/[0-9a-f]{32}/c/(?P<session>[0-9a-f]{32})/(?P<number>[1-9][0-9]*)")
+_HINTS_NAME = re.compile(
+    r"d/[0-9a-f]{32}/h/([0-9a-f]{32}/[1-9][0-9]*|(?P<cycle>[1-9][0-9]*)-[0-9a-f]{8})"
+)
 _KEY_NAME = re.compile(r"d/(?P<domain>[0-9a-f]{32})/key/(?P<number>[0-9]+)\.(?P<wrapping>[0-9]+)")
 _SEGMENT_MAGIC = b"EMBRKSEG"
 _TRAILER_MAGIC = b"EMBRKEND"
@@ -171,6 +174,21 @@ def parse_checkpoint_name(name: str) -> tuple[SessionId, int]:
     """The session and the number.  Raises `ValueError` for another object's name."""
     found = _parsed(_CHECKPOINT_NAME, name)
     return SessionId(found["session"]), int(found["number"])
+
+
+def hints_name(domain: DomainId, session: SessionId, number: int) -> str:
+    """Hints of a session, counted from 1."""
+    return f"d/{domain}/h/{session}/{number}"
+
+
+def merged_hints_name(domain: DomainId, generation: str) -> str:
+    """Hints that a collection merged."""
+    return f"d/{domain}/h/{generation}"
+
+
+def parse_hints_name(name: str) -> int:
+    """The cycle that merged them, 0 for a session's.  Raises `ValueError` for another's name."""
+    return int(_parsed(_HINTS_NAME, name)["cycle"] or 0)
 
 
 def _parsed(kind: re.Pattern[str], name: str) -> re.Match[str]:
