@@ -13,20 +13,23 @@ Invariants
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from math import inf
 
 import numpy as np
 
 from emberkeep.engine import hints
 from emberkeep.engine.hints import Hints
 from emberkeep.engine.ids import SessionId
-from emberkeep.engine.keys import ID_SIZE, DomainKeys
+from emberkeep.engine.keys import ID_SIZE
 from emberkeep.engine.layout import Pointer, SegmentId
 from emberkeep.engine.ledger import Segset
 from emberkeep.engine.pinned import Chunks, Pinned
 from emberkeep.engine.stored import SegmentReader
+from emberkeep.engine.uploads import Place
 from emberkeep.engine.work import MIB
 
 KEPT = 12 * MIB  # bytes of ids in memory
+REFUSED_FOR = 60  # seconds until a pin that was refused is asked for again
 
 _CHUNK_BYTES = 176  # of them: the id, its place in the dictionary, the columns
 _SEGMENT_BYTES = 1024
@@ -61,12 +64,13 @@ class _Opened:
 class Dedup:
     """What one session finds.  May be used from many threads."""
 
-    def __init__(self, reader: SegmentReader, domain_keys: DomainKeys, pin: Pin) -> None:
+    def __init__(self, place: Place, reader: SegmentReader, pin: Pin) -> None:
+        self._place = place
         self._reader = reader
-        self._keys = domain_keys
         self._pin = pin
         self._hints: list[Hints] | None = None
         self._pinned: dict[SessionId, Pinned] = {}
+        self._refused: dict[SessionId, float] = {}  # when
         self._opened: OrderedDict[SegmentId, _Opened] = OrderedDict()  # the latest last
         self._places: dict[bytes, _Opened] = {}
         self._size = 0
@@ -115,19 +119,14 @@ class Dedup:
             any(seq >= 0 and self._open(SegmentId(segment.session, seq)) for seq in beside)
 
     def _open(self, segment: SegmentId) -> bool:
-        """Know a segment's chunks from now on; False if it has none that may be used.
-
-        A pin that was refused is asked for again next time: a collection may have ended meanwhile.
-        """
+        """Know a segment's chunks from now on; False if it has none that may be used."""
         known = self._opened.get(segment)
         if known is not None:
             return known.chunks is not None
-        if segment.session not in self._pinned:
-            row = self._pin(segment.session)
-            if row is None:
-                return False
-            self._pinned[segment.session] = Pinned(self._reader, self._keys, row)
-        opened = _Opened(self._pinned[segment.session].chunks(segment.seq))
+        pinned = self._pinned.get(segment.session) or self._try_to_pin(segment.session)
+        if pinned is None:
+            return False
+        opened = _Opened(pinned.chunks(segment.seq))
         with self._lock:
             self._opened[segment] = opened
             self._places.update(dict.fromkeys(opened.ids(), opened))
@@ -135,6 +134,18 @@ class Dedup:
             while self._size > KEPT and len(self._opened) > 1:
                 self._forget(*self._opened.popitem(last=False))
         return opened.chunks is not None
+
+    def _try_to_pin(self, session: SessionId) -> Pinned | None:
+        """One that was refused is asked for again: it may be collected, or not committed yet."""
+        now = self._place.clock()
+        if now - self._refused.get(session, -inf) < REFUSED_FOR:
+            return None
+        segset = self._pin(session)
+        if segset is None:
+            self._refused[session] = now
+            return None
+        self._pinned[session] = Pinned(self._reader, self._place.keys, segset)
+        return self._pinned[session]
 
     def _forget(self, _segment: SegmentId, oldest: _Opened) -> None:
         self._size -= oldest.size

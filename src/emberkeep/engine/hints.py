@@ -25,8 +25,9 @@ anybody may remove it at any time.
 import contextlib
 import logging
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -199,18 +200,17 @@ class Samples:
 
 def read(reader: SegmentReader) -> list[Hints]:
     """What a backup looks at: the newest that were merged, and some of the sessions' own."""
-    found, loose = list[Hints](), list[Hints]()
-    size = 0
     try:
-        for cycle, item in _listed(reader):
-            if found if cycle else len(loose) == LOOSE or size + item.size > LOOSE_BYTES:
-                continue
-            with contextlib.suppress(ObjectNotFound, DamagedObject):
-                (found if cycle else loose).append(_open(reader, item))
-                size += 0 if cycle else item.size
+        listed = _listed(reader)
+        newest = islice(_readable(reader, [item for cycle, item in listed if cycle]), 1)
+        own = [item for cycle, item in listed if not cycle][:LOOSE]
+        sizes = accumulate(item.size for item in own)
+        few = [item for item, size in zip(own, sizes, strict=True) if size <= LOOSE_BYTES]
+        loose = list(_readable(reader, few))
+        return [*newest, *([merged(loose)] if loose else [])]
     except StoreError as error:
         _log.warning("hints of domain %s can't be read: %s", reader.domain, error)
-    return found + ([merged(loose)] if loose else [])
+        return []
 
 
 def merge(
@@ -226,13 +226,8 @@ def merge(
     parts: list[Hints] = []
     stale, held = False, 0
     listed = _listed(reader)
-    for _cycle, item in reversed(listed):
+    for hints in _readable(reader, [item for _cycle, item in reversed(listed)]):
         checkpoint()
-        try:
-            hints = _open(reader, item)
-        except (ObjectNotFound, DamagedObject):
-            stale = True
-            continue
         parts.append(hints.without(alive, whole))
         stale |= len(parts[-1]) < len(hints)
         held += len(parts[-1])
@@ -240,7 +235,7 @@ def merge(
             parts = [merged(parts)]
             held = len(parts[0])
     if not stale and [bool(cycle) for cycle, _item in listed] in ([], [True]):
-        return
+        return  # nothing to do
     if held:
         name = layout.merged_hints_name(reader.domain, generation)
         plain = merged(parts).encode()
@@ -258,7 +253,13 @@ def _listed(reader: SegmentReader) -> list[tuple[int, StoredObject]]:
     return sorted(found, key=lambda pair: pair[0], reverse=True)
 
 
-def _open(reader: SegmentReader, item: StoredObject) -> Hints:
-    """Raises `DamagedObject` and `ObjectNotFound`."""
-    key = reader.metadata_key.object_key(item.name)
-    return Hints.decode(keys.unseal(key, reader.store.get(item.name), item.name))
+def _readable(reader: SegmentReader, items: Iterable[StoredObject]) -> Iterator[Hints]:
+    """Those of the objects that are there and whole."""
+    for item in items:
+        try:
+            plain = keys.unseal(
+                reader.metadata_key.object_key(item.name), reader.store.get(item.name), item.name
+            )
+        except (ObjectNotFound, DamagedObject):
+            continue
+        yield Hints.decode(plain)

@@ -50,13 +50,14 @@ class Pinned:
         self.session = segset.session
         self._reader = reader
         self._keys = domain_keys
-        self._bad = damage.read(reader.store, reader.metadata_key, segset.bad)
+        self._bad = damage.NOTHING_BAD
         self._gens: Gens | None = None
-        if segset.gens is not None:
-            try:
+        try:
+            self._bad = damage.read(reader.store, reader.metadata_key, segset.bad)
+            if segset.gens is not None:
                 self._gens = reader.gens(segset.gens)
-            except (StoreError, DamagedObject):
-                self._gens = {}
+        except (StoreError, DamagedObject):
+            self._gens = {}  # so nothing of it is found
 
     def chunks(self, seq: int) -> Chunks | None:
         """Those of a segment; None if it is not there any more, or can't be read, or has none."""

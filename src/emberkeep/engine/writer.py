@@ -136,7 +136,7 @@ class _Packer:
             identify=place.keys.identify,
             damaged=self._note,
         )
-        self._dedup = Dedup(reader, place.keys, pin)
+        self._dedup = Dedup(place, reader, pin)
         self._samples = Samples(place)
         self._read = self._chunks = self._new = 0
         self._top = blockmap.Top(1, None, blockmap.ZERO_DIGEST)
