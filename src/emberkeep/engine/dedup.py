@@ -113,10 +113,10 @@ class Dedup:
         """Open the segments beside one; where one of nodes is in between, the next after it."""
         if found.followed:
             return
-        found.followed = True
         for step in (1, -1):
             beside = [segment.seq + step, segment.seq + 2 * step]
             any(seq >= 0 and self._open(SegmentId(segment.session, seq)) for seq in beside)
+        found.followed = True
 
     def _open(self, segment: SegmentId) -> bool:
         """Know a segment's chunks from now on; False if it has none that may be used."""

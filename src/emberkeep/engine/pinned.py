@@ -19,7 +19,7 @@ from emberkeep.engine.errors import DamagedObject
 from emberkeep.engine.keys import DomainKeys
 from emberkeep.engine.layout import Pointer, SegmentId
 from emberkeep.engine.ledger import Segset
-from emberkeep.engine.stored import Gens, SegmentReader
+from emberkeep.engine.stored import SegmentReader
 from emberkeep.stores.errors import StoreError
 
 
@@ -50,21 +50,15 @@ class Pinned:
         self.session = segset.session
         self._reader = reader
         self._keys = domain_keys
-        self._bad = damage.NOTHING_BAD
-        self._gens: Gens | None = None
-        try:
-            self._bad = damage.read(reader.store, reader.metadata_key, segset.bad)
-            if segset.gens is not None:
-                self._gens = reader.gens(segset.gens)
-        except (StoreError, DamagedObject):
-            self._gens = {}  # so nothing of it is found
+        self._gens = segset.gens
+        self._bad = damage.read(reader.store, reader.metadata_key, segset.bad)
 
     def chunks(self, seq: int) -> Chunks | None:
         """Those of a segment; None if it is not there any more, or can't be read, or has none."""
-        if self._gens is not None and self._gens.get(seq) != "0":
-            return None
         segment = SegmentId(self.session, seq)
         try:
+            if self._gens is not None and self._reader.gens(self._gens).get(seq) != "0":
+                return None
             tail = self._reader.tail_of(segment, "0")
             ids = self._reader.ids(tail, self._keys)
         except (StoreError, DamagedObject):

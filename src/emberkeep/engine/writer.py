@@ -283,6 +283,8 @@ class _Packer:
     def _save_now_and_then(self, leaf: int) -> None:
         """Put a checkpoint if it is time: all before `leaf` is in the map."""
         place, settings = self._place, self._settings
+        if self._origin.change_id is None:
+            return  # nobody could go on: the next attempt reads another point in time
         if (
             self._uploads.bytes - self._saved_bytes < settings.checkpoint_bytes
             and place.clock() - self._saved_at < settings.checkpoint_seconds
