@@ -134,7 +134,7 @@ _BACKUPS_OPTIONS = [
     cfg.StrOpt("default_container", default="volumebackups"),
     cfg.BoolOpt("refuse_delete_of_parents", default=False),
     cfg.IntOpt("compression_level", default=1, min=1, max=19, help="zstd's level."),
-    cfg.IntOpt("memory_budget", default=160, min=144, help="MiB that one running job may hold."),
+    cfg.IntOpt("memory_budget", default=224, min=208, help="MiB that one running job may hold."),
 ]
 _MAINTENANCE_OPTIONS = [
     cfg.FloatOpt("collect_every", default=86_400, min=0, help="Seconds; 0: only when asked for."),

@@ -44,12 +44,17 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint: the leaves before `leaf` are in the map."""
+    """A checkpoint: the leaves before `leaf` are in the map.
+
+    `pins`: the sessions that were pinned for it; `samples`: those that no hint tells of yet.
+    """
 
     origin: Origin
     leaf: int
     map: MapState
     counters: Counters
+    pins: tuple[SessionId, ...]
+    samples: bytes
 
 
 def put(
@@ -81,6 +86,8 @@ def put(
             "segments": counters.segments,
             "stored_bytes": counters.stored,
         },
+        "pins": saved.pins,
+        "samples": base64.b64encode(saved.samples).decode(),
     }
     name = layout.checkpoint_name(domain, session, number)
     store.put(name, keys.seal(metadata_key.object_key(name), json.dumps(content).encode(), random))
@@ -129,4 +136,6 @@ def _decode(plain: bytes) -> Saved:
             counters["segments"],
             counters["stored_bytes"],
         ),
+        pins=tuple(SessionId(session) for session in content["pins"]),
+        samples=base64.b64decode(content["samples"]),
     )

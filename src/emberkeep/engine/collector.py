@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from emberkeep.engine import compaction, keys, layout, marks, roots
+from emberkeep.engine import compaction, hints, keys, layout, marks, roots
 from emberkeep.engine.blockmap import Nodes
 from emberkeep.engine.errors import DamagedObject, LedgerBehind
 from emberkeep.engine.ids import RootId, SessionId
@@ -111,6 +111,8 @@ class _Cycle:
         self._checkpoint = checkpoint
         self._number = 0
         self._journal: dict[SessionId, list[str]] = {}  # gens objects, as listed
+        # Of the sessions of which something went: their segments that are as first written.
+        self._whole: dict[SessionId, set[int]] = {}
         self._collected = Collected()
         self._reasons: list[str] = []
 
@@ -285,6 +287,8 @@ class _Cycle:
             self._put_gens(gens, kept)
         if self._ledger.gate(session, self._number, gens=gens, gone=False):
             self._remove(segset, found, kept, "no backup needs it", gens=gens)
+            if gens != segset.gens:
+                self._whole[session] = {seq for seq, kind in kept.items() if kind == "0"}
 
     def _compact(
         self, segment: SegmentId, generation: str, reached: Marks, found: _Objects
@@ -386,6 +390,14 @@ class _Cycle:
         for item, segment in self._list("bad/", layout.parse_bad_name):
             if segment.session in gone:
                 self._store.delete(item.name)
+        hints.merge(
+            self._reader,
+            generation=self._generation(),
+            alive=segsets.keys() - gone,
+            whole=self._whole,
+            random=self._random,
+            checkpoint=self._checkpoint,
+        )
 
     def _read_journal(self) -> None:
         for item, (_cycle, session) in self._list("g/", layout.parse_gens_name):

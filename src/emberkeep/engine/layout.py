@@ -44,6 +44,9 @@ _KEY_NAME = re.compile(
     r"d/(?P<domain>[0-9a-f]{32})/key/(?P<number>[1-9][0-9]*)\.(?P<wrapping>[1-9][0-9]*)"
 )
 _DESTROYED_NAME = re.compile(r"d/(?P<domain>[0-9a-f]{32})/key/destroyed")
+_HINTS_NAME = re.compile(
+    r"d/[0-9a-f]{32}/h/([0-9a-f]{32}/[1-9][0-9]*|(?P<cycle>[1-9][0-9]*)-[0-9a-f]{8})"
+)
 _SEGMENT_MAGIC = b"EMBRKSEG"
 _TRAILER_MAGIC = b"EMBRKEND"
 
@@ -220,6 +223,21 @@ def named(
     for item in store.list(prefix):
         with contextlib.suppress(ValueError):
             yield item, parse(item.name)
+
+
+def hints_name(domain: DomainId, session: SessionId, number: int) -> str:
+    """Hints of a session, counted from 1."""
+    return f"d/{domain}/h/{session}/{number}"
+
+
+def merged_hints_name(domain: DomainId, generation: str) -> str:
+    """Hints that a collection merged."""
+    return f"d/{domain}/h/{generation}"
+
+
+def parse_hints_name(name: str) -> int:
+    """The cycle that merged them, 0 for a session's.  Raises `ValueError` for another's name."""
+    return int(_parsed(_HINTS_NAME, name)["cycle"] or 0)
 
 
 def _parsed(kind: re.Pattern[str], name: str) -> re.Match[str]:

@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from emberkeep.engine import (
@@ -326,6 +327,7 @@ class Repository:
             self._reader(domain),
             source,
             begun=begun,
+            pin=partial(self.ledger.pin, session),
             base=None if begun.base is None else self.describe(domain, begun.base),
             bad=damage.read(self._store, self._metadata_key, bad),
             description=description,
