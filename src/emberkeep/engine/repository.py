@@ -71,6 +71,7 @@ __all__ = [
 ]
 
 _FEATURES: list[str] = []
+_CONTENTION = 5.0  # seconds for which a put of `format` by somebody else may have been under way
 
 Ledgers = Callable[[str], Ledger | None]  # the ledger of a repository's id
 
@@ -116,7 +117,11 @@ class Repository:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> "Repository":
-        """Make a repository in an empty store; if another process was first, open that one."""
+        """Make a repository in an empty store; if another process was first, open that one.
+
+        A store that settles late may take two that are made at once and keep the later; so the one
+        that is there after some seconds counts.
+        """
         repository_id = random(ID_BYTES).hex()
         key = random(keys.KEY_SIZE)
         context = keys.metadata_key_context(repository_id)
@@ -132,6 +137,7 @@ class Repository:
         content["mac"] = MetadataKey(key).format_mac(content)
         with contextlib.suppress(ObjectExists):
             store.put(layout.FORMAT, json.dumps(content, indent=1).encode())
+        sleep(min(_CONTENTION, store.settles_within))
         return cls.open(store, key_manager, ledger=ledger, random=random, clock=clock, sleep=sleep)
 
     @classmethod
