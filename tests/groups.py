@@ -8,7 +8,10 @@ import sys
 import time
 
 GROUPS: dict[str, list[str]] = {
-    "engine": ["-n", "auto", "-m", "slow", "tests/engine"],
+    "engine": ["-n", "auto", "-m", "slow", "tests/engine", "--ignore=tests/engine/test_scale.py"],
+    "scale": ["-m", "slow", "-s", "tests/engine/test_scale.py"],
+    # Each file in a process of its own, with servers of its own.
+    "stores": ["-n", "2", "--dist", "loadfile", "-m", "slow", "tests/services"],
     "kill": ["-n", "3", "-m", "slow", "tests/system/test_kill.py"],
     "memory": ["-m", "slow", "tests/system/test_memory.py"],
     "demo": ["-m", "slow", "tests/system/test_demo.py"],

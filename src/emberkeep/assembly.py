@@ -75,7 +75,7 @@ def make_key(configuration: Configuration) -> None:
         return
     for zone in configuration.zones:
         try:
-            open_store(zone.repository).stat("format")
+            open_store(zone.repository, zone.store).stat("format")
         except ObjectNotFound:
             continue
         raise StateError(
@@ -91,15 +91,18 @@ def open_repositories(configuration: Configuration, database: Database) -> dict[
     Zones that name the same store share one.  Raises what opening a store or a repository raises.
     """
     keys = KeyFile.load(configuration.key_file)
+    ledger = partial(SqlLedger, database)
     opened: dict[str, Repository] = {}
-    for url in dict.fromkeys(zone.repository for zone in configuration.zones):
-        store = open_store(url)
+    for zone in configuration.zones:
+        if zone.repository in opened:
+            continue
+        store = open_store(zone.repository, zone.store)
         try:
             store.stat("format")
         except ObjectNotFound:
-            opened[url] = Repository.create(store, keys, ledger=partial(SqlLedger, database))
+            opened[zone.repository] = Repository.create(store, keys, ledger=ledger)
         else:
-            opened[url] = Repository.open(store, keys, ledger=partial(SqlLedger, database))
+            opened[zone.repository] = Repository.open(store, keys, ledger=ledger)
     return {zone.name: opened[zone.repository] for zone in configuration.zones}
 
 

@@ -160,6 +160,14 @@ def test_a_share_a_time_goes_round(place: Place) -> None:
     assert all(row.checked_at and row.depth == 2 for row in place.ledger.segsets(place.domain))
 
 
+def test_a_whole_share_leaves_nothing_for_the_next_time(place: Place) -> None:
+    for number in range(12):  # whose ids records weigh as much as the chunks
+        place.back_up(bytes([number + 1]) * 40 * CHUNK, settings=SETTINGS)
+    verified = place.repository.verify(place.domain)
+    assert (verified.segments, verified.left) == (len(place.names("s")), 0)
+    assert all(row.checked_at for row in place.ledger.segsets(place.domain))
+
+
 def test_an_unreadable_list_of_damage_counts_as_damage_of_all(place: Place) -> None:
     first = place.back_up(DATA, settings=SETTINGS)
     place.tamper(segment(place, first, 1), flipped(64 + 10 * (CHUNK + 17) + 100))

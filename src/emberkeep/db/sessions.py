@@ -8,7 +8,8 @@ Invariants
   is written, at READ COMMITTED, too;
 * rows are locked in one order, so nobody waits in a circle: sessions that have not ended, roots,
   segsets, and of each kind by id;
-* `pins` of a segset is its number of rows in `pins`; `refs` of a root counts its rows in `holds`.
+* `pins` of a segset is its number of rows in `pins`; `refs` of a root counts its rows in `holds`;
+* only committed roots have rows in `uses`.
 """
 
 from collections.abc import Collection, Sequence
@@ -97,10 +98,17 @@ def begin_reading(
 
 def register(tx: Transaction, found: Found, *, repository: str, domain: str) -> None:
     """A session that the store told of; if it is committed, with one reference."""
-    state, refs = (State.COMMITTED, 1) if found.committed else (State.ABORTED, 0)
-    _insert(tx, found.session, repository=repository, domain=domain, state=state, refs=refs)
+    _insert(tx, found.session, repository=repository, domain=domain, state=State.ABORTED)
     _insert_segset(tx, found.session, Phase.OPEN, gens=found.gens)
-    set_uses(tx, found.session, found.uses)
+    if found.committed:
+        restore(tx, found.session, uses=found.uses)
+
+
+def restore(tx: Transaction, session: str, *, uses: Collection[str]) -> None:
+    """Make an ended session committed, with the references that it had, or one."""
+    refs = sa.case((sessions.c.refs > 1, sessions.c.refs), else_=1)
+    _move(tx, session, State.COMMITTED, refs=refs)
+    set_uses(tx, session, uses)
 
 
 def beat(tx: Transaction, session: str) -> bool:
@@ -234,16 +242,9 @@ def removed(tx: Transaction, root: str) -> None:
 def users(tx: Transaction, segset: str) -> list[RootId]:
     """The committed roots whose maps point, or may point, into the session's segments."""
     domain_id = sa.select(sessions.c.domain).where(sessions.c.id == segset).scalar_subquery()
-    found = (
-        sa.select(uses.c.root)
-        .distinct()
-        .join(sessions, sessions.c.id == uses.c.root)
-        .where(
-            sa.or_(uses.c.segset == segset, uses.c.segset == domain_id),
-            sessions.c.state == State.COMMITTED,
-        )
-    )
-    return [RootId(root) for root in tx.connection.scalars(found)]
+    theirs = sa.or_(uses.c.segset == segset, uses.c.segset == domain_id)
+    found = tx.connection.scalars(sa.select(uses.c.root).distinct().where(theirs))
+    return [RootId(root) for root in found]
 
 
 def set_uses(tx: Transaction, root: str, segsets: Collection[str]) -> None:
@@ -276,7 +277,6 @@ def _insert(
     repository: str,
     domain: str,
     state: State = State.ACTIVE,
-    refs: int = 0,
     **values: Any,
 ) -> None:
     now = tx.now()
@@ -286,7 +286,7 @@ def _insert(
         "domain": domain,
         "state": state,
         "incarnation": repositories.incarnation(tx, repository),
-        "refs": refs,
+        "refs": 0,
         "heartbeat_at": now,
         "created_at": now,
     }

@@ -28,10 +28,7 @@ def settle(
             table.register(tx, item, repository=repository, domain=domain)
             continue
         if item.committed:
-            refs = sa.case((sessions.c.refs > 1, sessions.c.refs), else_=1)
-            mine = sa.update(sessions).where(sessions.c.id == item.session)
-            tx.changed(mine.values(state=State.COMMITTED, refs=refs))
-        table.set_uses(tx, item.session, item.uses)
+            table.restore(tx, item.session, uses=item.uses)
         theirs = sa.update(segsets).where(segsets.c.session == item.session)
         tx.changed(theirs.values(phase=Phase.OPEN, gens=item.gens))
 
@@ -48,10 +45,6 @@ def _end_all(tx: Transaction, domain: str) -> None:
     tx.changed(sa.delete(uses).where(uses.c.root.in_(mine)))
     theirs = (segsets.c.session.in_(mine), segsets.c.phase != Phase.GONE)
     tx.changed(sa.update(segsets).where(*theirs).values(phase=Phase.OPEN, pins=0, gens=None))
-    _end(tx, sessions.c.domain == domain)
-
-
-def _end(tx: Transaction, which: sa.ColumnElement[bool]) -> None:
     on_its_way = sessions.c.state.in_((State.REMOVING, State.REMOVED))
     ended = sa.case((on_its_way, State.REMOVED), else_=State.ABORTED)
-    tx.changed(sa.update(sessions).where(which).values(state=ended))
+    tx.changed(sa.update(sessions).where(sessions.c.domain == domain).values(state=ended))

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from emberkeep.engine import compaction, keys, layout, marks, roots
+from emberkeep.engine import compaction, hints, keys, layout, marks, roots
 from emberkeep.engine.blockmap import Nodes
 from emberkeep.engine.errors import DamagedObject, LedgerBehind
 from emberkeep.engine.ids import RootId, SessionId
@@ -111,6 +111,8 @@ class _Cycle:
         self._checkpoint = checkpoint
         self._number = 0
         self._journal: dict[SessionId, list[str]] = {}  # gens objects, as listed
+        # Of the sessions of which something went: their segments that are as first written.
+        self._whole: dict[SessionId, set[int]] = {}
         self._collected = Collected()
         self._reasons: list[str] = []
 
@@ -167,9 +169,9 @@ class _Cycle:
     def _tidy_roots(self) -> None:
         """Remove roots that don't count (any more).  Raises `LedgerBehind` for unknown ones."""
         states = self._ledger.sessions(self._domain)
-        for item in self._store.list(f"d/{self._domain}/r/"):
+        for item, root in self._list("r/", layout.parse_root_name):
             self._checkpoint()
-            session = SessionId(item.name.rpartition("/")[2])
+            session = SessionId(root)
             # One that began after `states` was read may have put its root meanwhile.
             state = states.get(session) or self._ledger.state(session)
             if state is None:
@@ -214,6 +216,11 @@ class _Cycle:
             except DamagedObject as error:
                 if self._ledger.state(SessionId(root)) != state:
                     raise _Again from error
+                if root not in fence.quarantined:
+                    raise DamagedObject(
+                        f"nothing was collected: the backup with root {root} can't be read whole "
+                        f"({error}); verify it (emberkeep repo verify), or delete the backup"
+                    ) from error
                 forgive(error)
         return reached, spared
 
@@ -238,10 +245,7 @@ class _Cycle:
     ) -> None:
         """Go on beside damage that was confirmed, keeping all that its backup may need."""
         if root not in fence.quarantined:
-            raise DamagedObject(
-                f"nothing was collected: the backup with root {root} can't be read whole "
-                f"({error}); verify it (emberkeep repo verify), or delete the backup"
-            ) from error
+            raise error
         spared |= {
             segset.session for segset in fence.segsets if root in self._ledger.users(segset.session)
         }
@@ -253,15 +257,15 @@ class _Cycle:
         session = segset.session
         found = self._listed(session)
         seqs = reached.seqs(session)
+        if not seqs:
+            if self._ledger.gate(session, self._number, gens=None, gone=True):
+                self._remove(segset, found, {}, "no backup needs it")
+            return
         try:
             before = None if segset.gens is None else self._reader.gens(segset.gens)
         except DamagedObject as error:
             self._reasons.append(f"{error}; its session's segments are left as they are")
             self._reopen(segset)
-            return
-        if not seqs:
-            if self._ledger.gate(session, self._number, gens=None, gone=True):
-                self._remove(segset, found, {}, "no backup needs it")
             return
         kept: Gens = {}
         for seq in seqs:
@@ -283,6 +287,8 @@ class _Cycle:
             self._put_gens(gens, kept)
         if self._ledger.gate(session, self._number, gens=gens, gone=False):
             self._remove(segset, found, kept, "no backup needs it", gens=gens)
+            if gens != segset.gens:
+                self._whole[session] = {seq for seq, kind in kept.items() if kind == "0"}
 
     def _compact(
         self, segment: SegmentId, generation: str, reached: Marks, found: _Objects
@@ -384,6 +390,14 @@ class _Cycle:
         for item, segment in self._list("bad/", layout.parse_bad_name):
             if segment.session in gone:
                 self._store.delete(item.name)
+        hints.merge(
+            self._reader,
+            generation=self._generation(),
+            alive=segsets.keys() - gone,
+            whole=self._whole,
+            random=self._random,
+            checkpoint=self._checkpoint,
+        )
 
     def _read_journal(self) -> None:
         for item, (_cycle, session) in self._list("g/", layout.parse_gens_name):
@@ -398,9 +412,7 @@ class _Cycle:
 
     def _list(self, below: str, parse: Callable[[str], _T]) -> Iterator[tuple[StoredObject, _T]]:
         """The domain's objects of one kind; what bears no name of it is no business of ours."""
-        for item in self._store.list(f"d/{self._domain}/{below}"):
-            with contextlib.suppress(ValueError):
-                yield item, parse(item.name)
+        return layout.named(self._store, f"d/{self._domain}/{below}", parse)
 
     def _generation(self) -> str:
         return layout.new_generation(self._number, self._random)

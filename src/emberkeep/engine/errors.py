@@ -1,5 +1,7 @@
 """What the engine raises.  A message says what happened, to which object, and what to do now."""
 
+import struct
+
 
 class EngineError(Exception):
     """The base of all of the engine's errors."""
@@ -7,6 +9,10 @@ class EngineError(Exception):
 
 class DamagedObject(EngineError):
     """An object of the repository is not what was written: cut, changed, swapped or missing."""
+
+
+# What taking apart bytes raises that are not made as they should be: JSON, columns, structures.
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, struct.error)
 
 
 class WrongKey(EngineError):

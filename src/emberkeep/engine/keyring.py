@@ -190,7 +190,8 @@ class Keyring:
         return self._open(domain, number)[0]
 
     def _open(self, domain: DomainId, number: int) -> tuple[bytes, bytes]:
-        return keys.decode_domain_key(self._key(domain, number).open(self._manager))
+        key = self._key(domain, number)
+        return keys.decode_domain_key(key.open(self._manager), f"{key.prefix}*")
 
     def _key(self, domain: DomainId, number: int) -> WrappedKey:
         return wrapping.domain_key(self._store, self._repository, domain, number, self._sleep)

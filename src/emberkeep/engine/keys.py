@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from emberkeep.engine.errors import DamagedObject, WrongKey
+from emberkeep.engine.errors import MALFORMED, DamagedObject, WrongKey
 from emberkeep.engine.ids import DomainId, SessionId
 from emberkeep.stores.base import Buffer
 
@@ -148,16 +148,22 @@ def encode_domain_key(data: bytes, identity: bytes) -> bytes:
     return json.dumps(content, sort_keys=True).encode()
 
 
-def decode_domain_key(plain: bytes) -> tuple[bytes, bytes]:
-    """The data key and the id key.  Raises `WrongKey` if they are for algorithms unknown here."""
-    content = json.loads(plain)
-    cipher, algorithm = content["cipher"], content["id_algorithm"]
-    if cipher != CIPHER or algorithm != ID_ALGORITHM:
-        raise WrongKey(
-            f"the domain uses {cipher} and {algorithm}, which this release does not know; "
-            "take a newer one"
-        )
-    return bytes.fromhex(content["data_key"]), bytes.fromhex(content["id_key"])
+def decode_domain_key(plain: bytes, name: str) -> tuple[bytes, bytes]:
+    """The data key and the id key that the object `name` holds.
+
+    Raises `WrongKey` if they are for algorithms unknown here, and `DamagedObject`.
+    """
+    try:
+        content = json.loads(plain)
+        cipher, algorithm = content["cipher"], content["id_algorithm"]
+        if cipher != CIPHER or algorithm != ID_ALGORITHM:
+            raise WrongKey(
+                f"the domain uses {cipher} and {algorithm}, which this release does not know; "
+                "take a newer one"
+            )
+        return bytes.fromhex(content["data_key"]), bytes.fromhex(content["id_key"])
+    except MALFORMED as error:
+        raise DamagedObject(f"{name}: it holds no keys") from error
 
 
 def domain_key_context(repository: str, domain: DomainId, number: int) -> bytes:

@@ -12,7 +12,7 @@ Invariants
 * between drain and gate of a cycle a segset gets no new pin, and `cycle` only rises: an overtaken
   collector fails at its gate.
 
-`docs/format.md` has the argument; `emberkeep.testing.ledger` is the suite that each must pass.
+`docs/collection.md` has the argument; `emberkeep.testing.ledger` is the suite that each must pass.
 """
 
 from collections.abc import Collection, Mapping

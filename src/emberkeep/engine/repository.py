@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from emberkeep.engine import (
@@ -326,6 +327,7 @@ class Repository:
             self._reader(domain),
             source,
             begun=begun,
+            pin=partial(self.ledger.pin, session),
             base=None if begun.base is None else self.describe(domain, begun.base),
             bad=damage.read(self._store, self._metadata_key, bad),
             description=description,
@@ -457,8 +459,8 @@ class Repository:
 
     def roots(self, domain: DomainId) -> Iterator[RootId]:
         """The roots that the store lists."""
-        for item in self._store.list(f"d/{domain}/r/"):
-            yield RootId(item.name.rpartition("/")[2])
+        for _item, root in layout.named(self._store, f"d/{domain}/r/", layout.parse_root_name):
+            yield root
 
     def collect(
         self,
@@ -580,11 +582,20 @@ class Repository:
         self._check_incarnation()
 
     def _check_incarnation(self) -> None:
-        """Raises `LedgerBehind` if the ledger was rebuilt since, and this one is an old copy."""
+        """Raises `LedgerBehind` if the ledger was rebuilt since, and this one is an old copy.
+
+        What tells that is put again if it was lost: its name says it all.
+        """
         incarnation = self.ledger.incarnation()
-        try:
+        parse = layout.parse_incarnation_name
+        seen = {number for _item, number in layout.named(self._store, layout.INCARNATIONS, parse)}
+        with contextlib.suppress(ObjectNotFound):  # a listing may be stale
             self._store.stat(layout.incarnation_name(incarnation + 1))
-        except ObjectNotFound:
+            seen.add(incarnation + 1)
+        if max(seen, default=1) <= incarnation:
+            for number in set(range(2, incarnation + 1)) - seen:
+                with contextlib.suppress(ObjectExists):
+                    self._store.put(layout.incarnation_name(number), self._random(ID_BYTES))
             return
         raise LedgerBehind(
             f"the database is of incarnation {incarnation}, the store has seen a later one: it was "

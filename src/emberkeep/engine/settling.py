@@ -4,8 +4,9 @@ No other process may run meanwhile: a removal that is under way is what nothing 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from emberkeep.engine import keys, layout, marks, roots
 from emberkeep.engine.blockmap import Nodes
@@ -18,7 +19,10 @@ from emberkeep.engine.marks import Marks
 from emberkeep.engine.roots import Layout
 from emberkeep.engine.stored import Gens, SegmentReader
 from emberkeep.engine.work import Checkpoint, uninterrupted
+from emberkeep.stores.base import StoredObject
 from emberkeep.stores.errors import ObjectNotFound
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,8 @@ def settle(
     kept: dict[RootId, tuple[SessionId, ...]] = {}  # and what each uses
     broken: dict[RootId, str] = {}
     reached, unsure = Marks(), set[SessionId]()
-    for item in list(reader.store.list(f"d/{reader.domain}/r/")):
+    for _item, root in list(_named(reader, "r/", layout.parse_root_name)):
         checkpoint()
-        root = RootId(item.name.rpartition("/")[2])
         state = states.get(SessionId(root))
         if state in (State.ABORTED, State.REMOVING, State.REMOVED):
             continue
@@ -128,24 +131,19 @@ def _list(reader: SegmentReader) -> tuple[dict[SessionId, _Session], int]:
     """The sessions with segments, and the highest cycle that the store tells of."""
     found: dict[SessionId, _Session] = {}
     cycle = 0
-    for name in _names(reader, "s/"):
-        try:
-            segment, generation = layout.parse_segment_name(name)
-        except ValueError:
-            continue
+    for _item, (segment, generation) in _named(reader, "s/", layout.parse_segment_name):
         session = found.setdefault(segment.session, _Session())
         session.by_seq.setdefault(segment.seq, []).append(generation)
         cycle = max(cycle, layout.cycle_of(generation))
-    for name in _names(reader, "g/"):
-        try:
-            cycle = max(cycle, layout.parse_gens_name(name)[0])
-        except ValueError:
-            continue
+    for _item, (written_by, _session) in _named(reader, "g/", layout.parse_gens_name):
+        cycle = max(cycle, written_by)
     return found, cycle
 
 
-def _names(reader: SegmentReader, below: str) -> Iterable[str]:
-    return (item.name for item in reader.store.list(f"d/{reader.domain}/{below}"))
+def _named(
+    reader: SegmentReader, below: str, parse: Callable[[str], _T]
+) -> Iterator[tuple[StoredObject, _T]]:
+    return layout.named(reader.store, f"d/{reader.domain}/{below}", parse)
 
 
 def _layout(reader: SegmentReader, root: RootId) -> Layout:
@@ -184,8 +182,9 @@ def _choose(reader: SegmentReader, session: SessionId, listed: _Session, reached
     Not simply the newest: a collection that failed at its gate may have left one with less.
     """
     gens: Gens = {}
-    for seq, generations in listed.by_seq.items():
+    for seq in sorted({*listed.by_seq, *reached.seqs(session)}):
         segment = SegmentId(session, seq)
+        generations = listed.by_seq.get(seq) or reader.generations(segment)
         wanted = set(reached.indexes(segment).tolist())
         newest_first = sorted(generations, key=layout.cycle_of, reverse=True)
         gens[seq] = newest_first[0]

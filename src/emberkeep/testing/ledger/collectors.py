@@ -37,11 +37,18 @@ class CollectorConformance:
         root, other = committed(ledger), new_session()
         reader = reading(ledger, root)
         ledger.begin(other, domain=ELSEWHERE)
+        ledger.commit(other, base=None, pins=(), uses=())
         assert ledger.sessions(DOMAIN) == {root: State.COMMITTED, reader: State.ACTIVE}
-        assert ledger.sessions(ELSEWHERE) == {other: State.ACTIVE}
+        assert ledger.sessions(ELSEWHERE) == {other: State.COMMITTED}
         assert [row.session for row in ledger.segsets(DOMAIN)] == sessions(root)
         assert [row.session for row in ledger.segsets(ELSEWHERE)] == [other]
-        assert list(ledger.fence(DOMAIN, 0).roots) == [root]
+        cycle = ledger.begin_cycle(seen=0)
+        assert ledger.drain(SessionId(root), cycle)
+        assert ledger.drain(other, cycle)
+        for domain, session in ((DOMAIN, root), (ELSEWHERE, other)):
+            fence = ledger.fence(domain, cycle)
+            assert fence.roots == {session: State.COMMITTED}
+            assert [row.session for row in fence.segsets] == [session]
 
     def test_a_later_cycle_takes_a_drained_segset_and_an_earlier_one_does_not(
         self, ledger: Ledger
@@ -108,6 +115,7 @@ class CollectorConformance:
         assert ledger.gate(session, cycle, gens="g1", gone=False)
         row = segset(ledger, session)
         assert (row.phase, row.gens, row.cycle) == (Phase.OPEN, "g1", cycle)
+        assert ledger.fence(DOMAIN, cycle).segsets == ()
         assert ledger.pin(writing(ledger), session) is not None
 
     def test_what_is_gone_stays_known_as_gone(self, ledger: Ledger) -> None:
@@ -296,6 +304,7 @@ class SettlingConformance:
             Found(SessionId(second), committed=True, gens=None, uses=()),
             Found(SessionId(was), committed=True, gens=None, uses=tuple(sessions(first))),
             Found(new, committed=True, gens=None, uses=tuple(sessions(first, second))),
+            Found(new_session(), committed=False, gens=None),
         )
         assert set(ledger.users(SessionId(first))) == {was, RootId(new)}
         assert ledger.users(SessionId(second)) == [RootId(new)]

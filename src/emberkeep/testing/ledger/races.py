@@ -130,6 +130,25 @@ class RaceConformance:
         assert ledger.drop(root)
 
     @repeated
+    def test_a_session_that_is_aborted_leaves_no_pin(self, ledger: Ledger) -> None:
+        foreign = sessions(*(committed(ledger) for _ in range(5)))
+        session = writing(ledger)
+        pins = [partial(ledger.pin, session, segset) for segset in foreign]
+        at_once(partial(ledger.abort, session), *pins)
+        assert not any(segset(ledger, session).pins for session in foreign)
+
+    @repeated
+    def test_a_session_that_is_taken_over_passes_each_pin_on(self, ledger: Ledger) -> None:
+        foreign = sessions(*(committed(ledger) for _ in range(5)))
+        old, new = writing(ledger), new_session()
+        pins = [partial(ledger.pin, old, segset) for segset in foreign]
+        _begun, *pinned = at_once(partial(ledger.begin, new, domain=DOMAIN, predecessor=old), *pins)
+        had = [answer.session for answer in pinned if isinstance(answer, Segset)]
+        assert [session for session in foreign if segset(ledger, session).pins] == had
+        assert ledger.commit(new, base=None, pins=[old, *had], uses=())
+        assert not any(segset(ledger, session).pins for session in foreign)
+
+    @repeated
     def test_sessions_that_share_all_they_pin_and_hold_end_together(self, ledger: Ledger) -> None:
         base = committed(ledger)
         foreign = [committed(ledger) for _ in range(5)]
