@@ -13,6 +13,8 @@ GROUPS: dict[str, list[str]] = {
     # Each file in a process of its own, with servers of its own.
     "stores": ["-n", "2", "--dist", "loadfile", "-m", "slow", "tests/services"],
     "kill": ["-n", "3", "-m", "slow", "tests/system/test_kill.py"],
+    "kill stores": ["-m", "slow", "tests/system/test_kill_stores.py"],
+    "silent store": ["-m", "slow", "tests/system/test_silent_store.py"],
     "memory": ["-m", "slow", "tests/system/test_memory.py"],
     "demo": ["-m", "slow", "tests/system/test_demo.py"],
 }

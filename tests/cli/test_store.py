@@ -115,7 +115,6 @@ def test_without_a_url_the_store_of_every_zone_is_checked_once(state: Path, priv
 
 def test_a_repository_is_told_and_whether_the_key_opens_it(state: Path) -> None:
     assembly.prepare(config.load(state))
-    assembly.open_repositories(config.load(state))
     found = run("--json", "--state-dir", state)
     assert found.exit_code == 0
     assert "of version 1, which the service's key opens" in step(found, "repository")["text"]
