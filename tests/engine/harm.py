@@ -47,6 +47,20 @@ class Paper:
         pass
 
 
+def kind_of(name: str) -> str:
+    """What an object is; `compacted` are segments of later generations, `key` is of a domain."""
+    match name.split("/"):
+        case ["key", *_rest]:
+            return "metadata key"
+        case ["d", _domain, "s", *_rest] if not name.endswith(".0"):
+            return "compacted"
+        case ["d", _domain, kind, *_rest]:
+            return kind
+        case [kind, *_rest]:
+            return kind
+    raise AssertionError(name)
+
+
 @dataclass(frozen=True)
 class Backup:
     """A `Source`, and what a restore of it writes, by its offset."""
@@ -205,17 +219,14 @@ class Ward:
                 form = rf"d/{domain}/s/../{session}/{last[:8]}\..*"
             case ["d", domain, "g", _generation, session]:
                 form = rf"d/{domain}/g/[^/]*/{session}"
-            case ["d", domain, kind, *rest]:
-                form = "/".join(("d", domain, kind, *rest))[:-1] + "."
+            case _:  # a number is their last digit
+                form = name[:-1] + "."
         ever = self.lived.life.store.ever
         return [data for other, data in ever.items() if re.fullmatch(form, other) and other < name]
 
     def names(self, kind: str) -> list[str]:
-        """The objects of a kind; `compacted` are segments of later generations."""
-        if kind in ("s", "compacted"):
-            found = [name for name in self.objects if "/s/" in name]
-            return [name for name in found if name.endswith(".0") == (kind == "s")]
-        return [name for name in self.objects if kind in name.split("/")]
+        """The objects of a kind."""
+        return [name for name in self.objects if kind_of(name) == kind]
 
     def parts(self, name: str) -> list[Part]:
         """A segment, piece by piece."""
