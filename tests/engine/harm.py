@@ -279,7 +279,7 @@ class Ward:
 
     def if_removed(self, name: str) -> Outcome:
         """It is not there."""
-        if "/key/" in name:
+        if kind_of(name) == "key":
             return self._if_without_key(name)
         if "/s/" not in name:
             return self._if_another(name)
@@ -294,13 +294,18 @@ class Ward:
         return Outcome(lost=everybody, marked=everybody, seen_at_once=self._nodes(name))
 
     def _if_without_key(self, name: str) -> Outcome:
+        if self._is_wrapped_twice(name):
+            return Outcome()
         _d, domain, _key, last = name.split("/")
-        number, _dot, wrapping = last.partition(".")
-        if f"d/{domain}/key/{number}.{int(wrapping) - 1}" in self.objects:
-            return Outcome()  # the one before is as good
+        number = last.partition(".")[0]
         plain = self.domains[domain]
         own = {RootId(r) for r in plain.roots() if plain.root(r).layout["key"] == int(number)}
         return Outcome(lost=frozenset(own), found_by_its_key=True)
+
+    def _is_wrapped_twice(self, name: str) -> bool:
+        """Whether a domain's key has another wrapping, which is as good."""
+        prefix = name.rpartition(".")[0] + "."
+        return sum(other.startswith(prefix) for other in self.objects) > 1
 
     def _if_without_footer(self, name: str) -> Outcome:
         everybody = self.parts(name)[-1].reached_by
@@ -317,10 +322,9 @@ class Ward:
         match name.split("/"):
             case ["format"]:
                 return Outcome(lost=frozenset(self.backups), refuses=True)
-            case ["d", domain, "key", last]:
-                number, _dot, wrapping = last.partition(".")
-                if f"d/{domain}/key/{number}.{int(wrapping) + 1}" in self.objects:
-                    return Outcome()  # an older wrapping of what is there
+            case ["d", domain, "key", _last]:
+                if self._is_wrapped_twice(name):
+                    return Outcome()
                 theirs = (root for root, b in self.backups.items() if b.domain == domain)
                 return Outcome(lost=frozenset(theirs), refuses=True)
             case ["d", _domain, "r", root]:
