@@ -186,7 +186,8 @@ class Repository:
         except WrongKey as error:
             raise WrongKey(
                 f"repository {repository_id} was made with another key; import that one "
-                f"(emberkeep key import). Or {wrapped.prefix}* is damaged: bring it back from a copy"
+                f"(emberkeep key import). Or {wrapped.prefix}* is damaged: bring it back from a "
+                "copy"
             ) from error
         metadata_key = MetadataKey(key)
         if metadata_key.format_mac(content) != mac:
