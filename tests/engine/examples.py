@@ -17,6 +17,7 @@ from tests.engine.samples import DATA_KEY, DOMAIN, DOMAIN_KEYS, ID_KEY, METADATA
 from emberkeep.engine import blockmap, keys, layout, roots, segments
 from emberkeep.engine.blockmap import Node
 from emberkeep.engine.checkpoints import Counters, Origin, Saved, put
+from emberkeep.engine.hints import Hints
 from emberkeep.engine.ids import RootId
 from emberkeep.engine.layout import Codec, Kind, Pointer, SegmentId
 from emberkeep.engine.roots import Layout
@@ -103,10 +104,19 @@ def _wrapping() -> Example:
     }
 
 
+def _destroyed() -> Example:
+    name = layout.destroyed_name(DOMAIN)
+    sealed = keys.seal(METADATA_KEY.object_key(name), b"", repeatable("destroyed example"))
+    return {"name": name, "object": sealed.hex()}
+
+
 def _format() -> Example:
+    content = json.loads(samples.format_object())
     return {
         "key": repeatable("key")(32).hex(),
-        "object": json.dumps(json.loads(samples.format_object())),
+        "object": json.dumps(content),
+        "key's name": f"{layout.metadata_key_prefix(content['repository'])}1",
+        "key's object": samples.metadata_key().hex(),
     }
 
 
@@ -230,19 +240,37 @@ def _checkpoint() -> Example:
         ((0, Node(2, entries, digests, blockmap.ZERO_DIGEST)),), None, (SESSION,)
     )
     origin = Origin("snap-1", None, 10_000_000, 1 << 15)
-    put(
-        store,
-        METADATA_KEY,
-        DOMAIN,
-        SESSION,
-        1,
-        Saved(origin, 1, state, Counters(5, 2, 1, 1234)),
-        draw,
-    )
+    saved = Saved(
+        origin, 1, state, Counters(5, 2, 1, 1234),
+        pins=(samples.OTHER_SESSION,), samples=_some_hints(),
+    )  # fmt: skip
+    put(store, METADATA_KEY, DOMAIN, SESSION, 1, saved, draw)
     (item,) = store.list("")
     data = store.get(item.name)
     plain = keys.unseal(METADATA_KEY.object_key(item.name), data, item.name)
     return {"name": item.name, "plain": plain.decode(), "object": data.hex()}
+
+
+def _some_hints() -> bytes:
+    """Of two sessions; the ids are made up."""
+    return Hints(
+        (samples.OTHER_SESSION, SESSION),
+        np.array([0x0001020304050607, 0x01FFEEDDCCBBAA99], "u8"),
+        np.array([1, 0], "u4"),
+        np.array([5, 2], "u4"),
+    ).encode()
+
+
+def _hints() -> Example:
+    name, plain = layout.hints_name(DOMAIN, SESSION, 1), _some_hints()
+    sealed = keys.seal(METADATA_KEY.object_key(name), plain, repeatable("hints example"))
+    return {
+        "name": name,
+        "plain": plain.hex(),
+        "id 00010203…": "20212223…, seq 5",
+        "id 01ffeedd…": "30313233…, seq 2",
+        "object": sealed.hex(),
+    }
 
 
 def _bad() -> Example:
@@ -259,6 +287,7 @@ def _key_text() -> Example:
 EXAMPLES: dict[str, Callable[[], Example]] = {
     "keys": _keys,
     "wrapping": _wrapping,
+    "destroyed": _destroyed,
     "format": _format,
     "records": _records,
     "ids": _ids,
@@ -269,5 +298,6 @@ EXAMPLES: dict[str, Callable[[], Example]] = {
     "gens": _gens,
     "checkpoint": _checkpoint,
     "bad": _bad,
+    "hints": _hints,
     "key-text": _key_text,
 }

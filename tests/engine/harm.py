@@ -47,6 +47,20 @@ class Paper:
         pass
 
 
+def kind_of(name: str) -> str:
+    """What an object is; `compacted` are segments of later generations, `key` is of a domain."""
+    match name.split("/"):
+        case ["key", *_rest]:
+            return "metadata key"
+        case ["d", _domain, "s", *_rest] if not name.endswith(".0"):
+            return "compacted"
+        case ["d", _domain, kind, *_rest]:
+            return kind
+        case [kind, *_rest]:
+            return kind
+    raise AssertionError(name)
+
+
 @dataclass(frozen=True)
 class Backup:
     """A `Source`, and what a restore of it writes, by its offset."""
@@ -205,17 +219,14 @@ class Ward:
                 form = rf"d/{domain}/s/../{session}/{last[:8]}\..*"
             case ["d", domain, "g", _generation, session]:
                 form = rf"d/{domain}/g/[^/]*/{session}"
-            case ["d", domain, kind, *rest]:
-                form = "/".join(("d", domain, kind, *rest))[:-1] + "."
+            case _:  # a number is their last digit
+                form = name[:-1] + "."
         ever = self.lived.life.store.ever
         return [data for other, data in ever.items() if re.fullmatch(form, other) and other < name]
 
     def names(self, kind: str) -> list[str]:
-        """The objects of a kind; `compacted` are segments of later generations."""
-        if kind in ("s", "compacted"):
-            found = [name for name in self.objects if "/s/" in name]
-            return [name for name in found if name.endswith(".0") == (kind == "s")]
-        return [name for name in self.objects if kind in name.split("/")]
+        """The objects of a kind."""
+        return [name for name in self.objects if kind_of(name) == kind]
 
     def parts(self, name: str) -> list[Part]:
         """A segment, piece by piece."""
@@ -268,7 +279,7 @@ class Ward:
 
     def if_removed(self, name: str) -> Outcome:
         """It is not there."""
-        if "/key/" in name:
+        if kind_of(name) == "key":
             return self._if_without_key(name)
         if "/s/" not in name:
             return self._if_another(name)
@@ -283,15 +294,20 @@ class Ward:
         return Outcome(lost=everybody, marked=everybody, seen_at_once=self._nodes(name))
 
     def _if_without_key(self, name: str) -> Outcome:
+        if self._is_wrapped_twice(name):
+            return Outcome()
         _d, domain, _key, last = name.split("/")
-        number, _dot, wrapping = last.partition(".")
-        if f"d/{domain}/key/{number}.{int(wrapping) - 1}" in self.objects:
-            return Outcome()  # the one before is as good
+        number = last.partition(".")[0]
         plain = self.domains[domain]
         if len(plain.data_keys) == 1:
             return self._if_another(name)
         own = {RootId(r) for r in plain.roots() if plain.root(r).layout["key"] == int(number)}
         return Outcome(lost=frozenset(own), found_by_its_key=True)
+
+    def _is_wrapped_twice(self, name: str) -> bool:
+        """Whether a domain's key has another wrapping, which is as good."""
+        prefix = name.rpartition(".")[0] + "."
+        return sum(other.startswith(prefix) for other in self.objects) > 1
 
     def _if_without_footer(self, name: str) -> Outcome:
         everybody = self.parts(name)[-1].reached_by
@@ -308,10 +324,9 @@ class Ward:
         match name.split("/"):
             case ["format"]:
                 return Outcome(lost=frozenset(self.backups), refuses=True)
-            case ["d", domain, "key", last]:
-                number, _dot, wrapping = last.partition(".")
-                if f"d/{domain}/key/{number}.{int(wrapping) + 1}" in self.objects:
-                    return Outcome()  # an older wrapping of what is there
+            case ["d", domain, "key", _last]:
+                if self._is_wrapped_twice(name):
+                    return Outcome()
                 theirs = (root for root, b in self.backups.items() if b.domain == domain)
                 return Outcome(lost=frozenset(theirs), refuses=True)
             case ["d", _domain, "r", root]:

@@ -2,14 +2,15 @@
 
 Two domains; full and incremental backups; two data keys, one wrapped twice; maps of one and of two
 heights, and none; a deleted parent and what a collection left of it, before and after a rebuilding
-of the ledger; a segment with a list of damage; a session that did not end.
+of the ledger; a segment with a list of damage; hints of a session and those that a collection
+merged; a session that did not end and relies on what they led it to.
 """
 
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from emberkeep.engine import keys, layout
+from emberkeep.engine import hints, keys, layout
 from emberkeep.engine.ids import DomainId, RootId, SessionId
 from emberkeep.engine.layout import SegmentId
 from emberkeep.engine.memory_ledger import MemoryLedger
@@ -114,6 +115,12 @@ class Life:
         self.images[domain, written.root] = image
         return written
 
+    def sample(self, name: str) -> bytes:
+        """A chunk that hints tell of."""
+        identify = self.repository._keys(self.domain).identify
+        chunks = (text(f"{name} {number} ") for number in itertools.count())
+        return next(chunk for chunk in chunks if hints.is_sample(identify(chunk)))
+
     def delete(self, written: Written) -> None:
         self.repository.delete(self.domain, written.root)
         del self.images[self.domain, written.root]
@@ -174,14 +181,18 @@ def live(noise: bytes) -> Lived:
     life.repository.collect(life.domain)  # and once more
     small = replace(SETTINGS, segment_size=200)
     several = {number: text(f"several {number} ") for number in range(0, 600, 50)}
+    several[25] = life.sample("several")
     fourth = life.back_up(volume(600 * CHUNK, several), settings=small)
-    life.back_up(volume(601 * CHUNK, {**several, 600: text("grown ")}), base=fourth)
+    life.repository.collect(life.domain)  # merges hints
+    grown = {**several, 600: life.sample("grown")}
+    life.back_up(volume(601 * CHUNK, grown), base=fourth, settings=small)
     life.mark_as_damaged(fourth)
     life.back_up(b"", domain=life.other_domain)
     life.back_up(bytes(5 * CHUNK + 7), domain=life.other_domain)
     other = {1: noise, 2: text("of the other ")}
     life.back_up(volume(3 * CHUNK, other), domain=life.other_domain)
-    unfinished = life.leave_unfinished(volume(900 * CHUNK, several | numbered), third)
+    begun = {**several, **numbered, 30: life.sample("unfinished")}
+    unfinished = life.leave_unfinished(volume(900 * CHUNK, begun), third)
     lost = life.back_up(text("lost "))
     life.delete(lost)  # and nobody collects its segment
     return Lived(life, life.images, unfinished, SessionId(lost.root))

@@ -139,6 +139,23 @@ def parse_ids(plain: bytes) -> dict[int, tuple[int, bytes]]:
     return dict(zip(indexes, zip(numbers, ids, strict=True), strict=True))
 
 
+def parse_hints(plain: bytes) -> dict[bytes, tuple[str, int]]:
+    """Session and seq of each sample, by the first eight bytes of its id."""
+    count, sessions = struct.unpack_from("<II", plain)
+    start = 8 + 16 * sessions
+    assert len(plain) == start + 16 * count
+    table = [plain[at : at + 16].hex() for at in range(8, start, 16)]
+    assert len(set(table)) == sessions
+    ids = struct.unpack_from(f"<{count}Q", plain, start)
+    assert list(ids) == sorted(set(ids))
+    numbers = struct.unpack_from(f"<{count}I", plain, start + 8 * count)
+    seqs = struct.unpack_from(f"<{count}I", plain, start + 12 * count)
+    return {
+        struct.pack(">Q", first): (table[number], seq)
+        for first, number, seq in zip(ids, numbers, seqs, strict=True)
+    }
+
+
 @dataclass(frozen=True)
 class Root:
     layout: dict[str, Any]
@@ -299,8 +316,12 @@ class PlainDomain:
 
     def object(self, name: str) -> Any:
         """What gens, a checkpoint or a list of damage says."""
+        return json.loads(self.unsealed(name))
+
+    def unsealed(self, name: str) -> bytes:
+        """What is in an object that is sealed with the key of its name."""
         key = derive(self._metadata_key, b"seal/object", name.encode())
-        return json.loads(unseal(key, self._objects[name]))
+        return unseal(key, self._objects[name])
 
     def _chunks(
         self, place: Pointer, height: int, digest: bytes, number: int = 0

@@ -251,6 +251,29 @@ def test_a_database_put_back_is_noticed_and_settles(place: Place) -> None:
         place.repository.collect(place.domain)
 
 
+def test_a_rebuilding_keeps_all_that_a_root_which_it_cannot_read_may_need(place: Place) -> None:
+    first = place.back_up(DATA, settings=SETTINGS)
+    lost = place.back_up(DATA + pattern(CHUNK, "more"), base=first, settings=SETTINGS)
+    place.repository.delete(place.domain, first.root)
+    name = layout.root_name(place.domain, RootId(lost.root))
+    whole, segments = place.store.get(name), place.names("s")
+    place.tamper(name, lambda _data: b"no root")
+    place.ledger = MemoryLedger()
+    place.repository = place.opened()
+    settled = place.repository.settle()[place.domain]
+    assert (settled.backups, list(settled.broken)) == ((), [lost.root])
+    for _ in range(2):
+        place.repository.collect(place.domain)
+    assert place.names("s") == segments
+    place.tamper(name, lambda _data: whole)
+    assert place.restored(lost) == DATA + pattern(CHUNK, "more")
+    assert place.repository.verify(place.domain).quarantined == ()
+    place.tamper(name, lambda _data: b"no root")
+    place.repository.delete(place.domain, lost.root)
+    place.repository.collect(place.domain)
+    assert place.names("s") == []
+
+
 def test_a_stale_listing_hides_no_segment_from_a_rebuilding() -> None:
     class Stale(MemoryStore):
         hidden = ""

@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations, permutations
 
 import pytest
-from tests.engine.harm import NOBODY, Backup, Outcome, Patient, Ward
+from tests.engine.harm import NOBODY, Backup, Outcome, Patient, Ward, kind_of
 from tests.engine.life import CHUNK, UNFINISHED
 
 from emberkeep.engine.errors import DamagedObject, EngineError, NotARepository, WrongKey
+from emberkeep.engine.ids import RootId
 from emberkeep.engine.repository import Repository
 from emberkeep.stores.memory import MemoryStore
 from emberkeep.testing.engine import a_key_manager, repeatable
 
-KINDS = ["incarnation", "key", "r", "s", "compacted", "g", "c"]
+KINDS = ["incarnation", "key", "r", "s", "compacted", "g", "c", "h"]
 WARD = Ward()
 TYPICAL = [
     "incarnation/2",
@@ -26,15 +27,12 @@ TYPICAL = [
     *WARD.names("compacted")[:1],
     *WARD.names("g")[:1],
     *WARD.names("c")[1:],
+    *WARD.names("h"),
 ]
 
 
 def flipped(data: bytes, at: int, by: int = 0x41) -> bytes:
     return data[:at] + bytes((data[at] ^ by,)) + data[at + 1 :]
-
-
-def kind_of(name: str) -> str:
-    return next(kind for kind in KINDS if name in WARD.names(kind))
 
 
 def test_nothing_is_wrong_before_anything_is_harmed() -> None:
@@ -179,13 +177,17 @@ def test_an_object_is_cut(name: str, length: int) -> None:
     Trial(name, {name: data}, WARD.if_cut(name, length)).check()
 
 
+def all_harms(whole: bytes) -> list[bytes]:
+    """An object with each byte flipped, and of each length."""
+    harmed = [flipped(whole, at) for at in range(len(whole))]
+    return harmed + [whole[:length] for length in range(len(whole))]
+
+
 def test_each_byte_and_each_length_of_format_counts() -> None:
     """But for white space between its fields."""
     whole = WARD.objects["format"]
-    harmed = [flipped(whole, at) for at in range(len(whole))]
-    harmed += [whole[:length] for length in range(len(whole))]
     opened = 0
-    for data in harmed:
+    for data in all_harms(whole):
         try:
             WARD.patient({"format": data}).open()
         except (NotARepository, WrongKey, DamagedObject):
@@ -202,6 +204,94 @@ def test_without_format_or_with_anothers_nothing_can_be_read() -> None:
     Repository.create(other, a_key_manager(), random=repeatable("other"))
     patient = WARD.patient({"format": other.get("format")})
     assert patient.lost("format") == frozenset(WARD.backups)
+
+
+(METADATA_KEY,) = WARD.names("metadata key")
+
+
+def test_each_byte_and_each_length_of_the_metadata_key_counts() -> None:
+    for data in all_harms(WARD.objects[METADATA_KEY]):
+        patient = WARD.patient({METADATA_KEY: data})
+        with pytest.raises(WrongKey, match=METADATA_KEY.rpartition("/")[0]):
+            patient.open()
+
+
+def test_without_the_metadata_key_or_with_anothers_nothing_can_be_read() -> None:
+    with pytest.raises(DamagedObject, match=METADATA_KEY.rpartition("/")[0]):
+        WARD.patient({METADATA_KEY: None}).open()
+    other = MemoryStore()
+    Repository.create(other, a_key_manager(), random=repeatable("other"))
+    (wrapped,) = other.list("key/")
+    with pytest.raises(WrongKey, match=METADATA_KEY.rpartition("/")[0]):
+        WARD.patient({METADATA_KEY: other.get(wrapped.name)}).open()
+    # With its own `format` the other repository's key opens, and opens nothing that is here.
+    both = {"format": other.get("format"), wrapped.name: other.get(wrapped.name)}
+    patient = WARD.patient(both)
+    assert patient.open().domains()
+    assert patient.lost("") == frozenset(WARD.backups)
+
+
+def test_an_older_wrapping_of_the_metadata_key_in_place_of_a_newer_opens() -> None:
+    newer = METADATA_KEY[:-1] + "2"
+    patient = WARD.patient({METADATA_KEY: None, newer: WARD.objects[METADATA_KEY]})
+    assert patient.lost("") == NOBODY
+
+
+# Domains whose keys were destroyed.
+
+
+def destroyed(*, keys_left: bool = False) -> tuple[str, Patient]:
+    """A domain's keys were destroyed: the object that says so, and the repository."""
+    patient = WARD.patient()
+    domain = next(iter(patient.backups.values())).domain
+    patient.open().destroy_keys(domain)
+    if keys_left:
+        patient.store._objects |= {n: d for n, d in WARD.objects.items() if f"{domain}/key/" in n}
+    return f"d/{domain}/key/destroyed", patient
+
+
+def of_domain(patient: Patient, name: str) -> frozenset[str]:
+    return frozenset(r for r, backup in patient.backups.items() if backup.domain in name)
+
+
+@pytest.mark.parametrize("keys_left", [False, True])
+def test_that_keys_were_destroyed_is_believed_however_it_is_harmed(keys_left: bool) -> None:
+    """Harm may come to it, but never give the keys back; nor are they needed to collect."""
+    name, whole = destroyed(keys_left=keys_left)
+    sealed = whole.store.get(name)
+    assert whole.lost("") == of_domain(whole, name) < whole.backups.keys()
+    root = min(of_domain(whole, name))
+    for data in (*all_harms(sealed), b"of another repository", sealed + b"more"):
+        whole.store._objects[name] = data
+        refused = whole.restored(RootId(root))
+        assert refused is not None
+        assert name in refused
+    assert whole.lost("") == of_domain(whole, name)
+    whole.collect()
+    assert not garbage(whole)
+
+
+def test_what_tells_that_keys_were_destroyed_is_of_one_domain() -> None:
+    name, patient = destroyed()
+    other = next(b.domain for b in patient.backups.values() if b.domain not in name)
+    moved = f"d/{other}/key/destroyed"
+    patient.store._objects[moved] = patient.store.get(name)
+    with pytest.raises(DamagedObject, match=moved):
+        patient.open().back_up(
+            next(b for b in patient.backups.values() if b.domain == other),
+            domain=other,
+            description={},
+        )
+
+
+def test_without_what_tells_it_keys_that_are_gone_stay_gone() -> None:
+    name, patient = destroyed()
+    del patient.store._objects[name]
+    domain = name.split("/")[1]
+    refused = patient.restored(RootId(min(of_domain(patient, name))))
+    assert refused is not None
+    assert f"d/{domain}/key/" in refused
+    assert patient.lost("") == of_domain(patient, name)
 
 
 OLDER = [

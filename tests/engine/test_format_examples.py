@@ -23,6 +23,7 @@ from tests.engine.plain_reader import (
     identify,
     open_record,
     parse_footer,
+    parse_hints,
     parse_ids,
     parse_node,
     unseal,
@@ -77,7 +78,11 @@ def test_a_domain_key_is_unwrapped() -> None:
 
 def test_format_is_authenticated() -> None:
     text = FOUND["format"]["object"]
-    opened = PlainRepository({"format": text.encode()}, value("format", "key"))
+    objects = {
+        "format": text.encode(),
+        FOUND["format"]["key's name"]: value("format", "key's object"),
+    }
+    opened = PlainRepository(objects, value("format", "key"))
     content = json.loads(text)
     mac = content.pop("mac")
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
@@ -173,6 +178,27 @@ def test_a_checkpoints_open_nodes_are_nodes() -> None:
     ((number, text),) = json.loads(FOUND["checkpoint"]["plain"])["open"]
     node = parse_node(base64.b64decode(text))
     assert (number, node.height, list(node.pointers), node.digest) == (0, 2, [0], bytes(16))
+
+
+def test_a_checkpoint_has_samples_for_hints() -> None:
+    saved = json.loads(FOUND["checkpoint"]["plain"])
+    hints = parse_hints(base64.b64decode(saved["samples"]))
+    assert hints == parse_hints(value("hints", "plain"))
+    assert saved["pins"][0] in {session for session, _seq in hints.values()}
+
+
+def test_hints_lead_to_segments() -> None:
+    name = FOUND["hints"]["name"]
+    plain = Opened({name: value("hints", "object")}).unsealed(name)
+    assert plain == value("hints", "plain")
+    for first, (session, seq) in parse_hints(plain).items():
+        assert first[0] < 2
+        assert FOUND["hints"][f"id {first.hex()[:8]}…"] == f"{session[:8]}…, seq {seq}"
+
+
+def test_that_keys_were_destroyed_is_sealed() -> None:
+    name = FOUND["destroyed"]["name"]
+    assert Opened({name: value("destroyed", "object")}).unsealed(name) == b""
 
 
 def test_an_exported_key_is_read() -> None:

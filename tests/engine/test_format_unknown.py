@@ -33,9 +33,14 @@ def strange_names(place: Place, session: SessionId) -> list[str]:
         "d/later",
         f"d/{'ab' * 16}/later/1",
         f"{domain}/later/{session}",
+        "key/later",
+        f"key/{place.repository.id}/later",
         f"{domain}/h/{session}",
+        f"{domain}/h/{session}/later",
+        f"{domain}/h/9-later",
         f"{domain}/key/1.1.later",
         f"{domain}/key/later",
+        f"{domain}/key/destroyed.later",
         f"{domain}/r/{session}.later",
         f"{domain}/r/later",
         f"{domain}/s/later",
@@ -93,6 +98,8 @@ def changed_format(change: Callable[[dict[str, object]], None]) -> MemoryStore:
     change(content)
     content["mac"] = repository._metadata_key.format_mac(content)
     changed.put(layout.FORMAT, json.dumps(content).encode())
+    (item,) = store.list("key/")
+    changed.put(item.name, store.get(item.name))
     return changed
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.engine.place import CHUNK, SMALL, Place, pattern
 
 from emberkeep.engine import layout
-from emberkeep.engine.blockmap import Map, Nodes, pointer
+from emberkeep.engine.blockmap import Nodes, pointer
 from emberkeep.engine.errors import KeyDestroyed
 from emberkeep.engine.ids import SessionId
 from emberkeep.engine.layout import SegmentId
@@ -40,12 +40,14 @@ class Volumes:
         reader = SegmentReader(self.place.store, repository._metadata_key, domain, None)
         found: Records = {}
         top = repository.describe(domain, root).top
-        for place, node in Map(Nodes(reader), top).walk(lambda _place: False):
+        pending = [] if top.place is None else [(top.place, top.height)]
+        while pending:
+            place, height = pending.pop()
             found[place.segment, place.index] = place.length
-            if node.height == 1:
-                for row in node.entries:
-                    if (chunk := pointer(row)) is not None:
-                        found[chunk.segment, chunk.index] = chunk.length
+            if height:
+                entries = Nodes(reader).read(place, height).entries
+                below = (pointer(row) for row in entries)
+                pending += [(one, height - 1) for one in below if one is not None]
         return found
 
 

@@ -3,6 +3,7 @@
 The vectors are never made by a test; see `make_vectors`.
 """
 
+import base64
 import hashlib
 import json
 import struct
@@ -15,7 +16,13 @@ import zstandard
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tests.engine import life, samples
 from tests.engine import make_vectors as made
-from tests.engine.plain_reader import PlainDomain, PlainRepository, derive, parse_node
+from tests.engine.plain_reader import (
+    PlainDomain,
+    PlainRepository,
+    derive,
+    parse_hints,
+    parse_node,
+)
 from tests.engine.samples import inner_node, leaf
 
 from emberkeep.engine import keys, layout, roots, segments
@@ -32,10 +39,10 @@ from emberkeep.testing.engine import Disk, Image, a_key_manager, a_ledger
 
 # Written down here as well, so that a vector made anew by mistake is noticed.
 IMAGES = [
-    "035297b56f9a5bee17637f7c43057796f8f91dfc58d66173d7fce25779cc74cb",
     "0e33cb6d895dc2c0bd1e7df700d316264eeec5e1673bff7215d45ac8ad6284b4",
-    "140a4246cdd4adcf142d5cc281507f7865c8cb05e295937152aecda368164642",
     "165d4ad8c2b8444e2cca153f14430d85745f3fd245a4e289d6c899b39f3c454f",
+    "5e1cbfd47c6d580bbe1fa2da43399f1189ade4a4935ab967808583b2b5485a06",
+    "795784a10f7fe5e71191e26c191585f3b418e6671dc97f796674794d889d1bef",
     "a762a43222c4039b8297f0495166617176fbcafa03857a05ff9fe30f9a41ddab",
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 ]
@@ -230,10 +237,14 @@ def stored() -> Stored:
 
 
 def test_it_holds_an_object_of_every_kind(stored: Stored) -> None:
-    kinds = {name.split("/")[2] if name.startswith("d/") else name for name in stored.objects}
-    assert kinds == {"format", "incarnation/2", "key", "s", "r", "g", "c", "bad"}
+    of_domains = {name.split("/")[2] for name in stored.objects if name.startswith("d/")}
+    assert of_domains == {"key", "s", "r", "g", "c", "bad", "h"}
+    others = {name.partition("/")[0] for name in stored.objects if not name.startswith("d/")}
+    assert others == {"format", "key", "incarnation"}
     generations = {name.rpartition(".")[2] for name in stored.objects if "/s/" in name}
     assert len(generations) == 3
+    hints = sorted(name.split("/")[3:] for name in stored.objects if "/h/" in name)
+    assert sorted(map(len, hints)) == [1, 2]  # of a collection, of a session
     wrappings = [name.rpartition("/")[2] for name in stored.objects if "/key/" in name]
     assert sorted(wrappings) == ["1.1", "1.1", "1.2", "2.1"]
     assert (made.VECTORS / "repository.json").stat().st_size < 300 << 10
@@ -276,6 +287,8 @@ def test_the_unfinished_backup_is_gone_on_with(stored: Stored) -> None:
         settings=life.SETTINGS,
     )  # fmt: skip
     assert saved["leaf"] == 2
+    assert saved["pins"]
+    assert parse_hints(base64.b64decode(saved["samples"]))
     assert written.read_bytes == len(data) - saved["leaf"] * FANOUT * life.CHUNK
     disk = Disk(len(data))
     stored_now = Repository.open(repository._store, KeyFile(stored.key))
@@ -296,6 +309,8 @@ def test_a_reader_that_knows_only_the_specification_restores_it(stored: Stored) 
                 place.check_segment(name)
             if kind in ("g", "c", "bad"):
                 assert place.object(name)
+            if kind == "h":
+                assert parse_hints(place.unsealed(name))
     assert restored == stored.images
 
 

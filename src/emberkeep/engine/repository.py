@@ -184,12 +184,14 @@ class Repository:
                 f"the repository is of version {version} with features {features} and cipher "
                 f"{cipher}, which this release does not know; take a newer one"
             )
+        wrapped = wrapping.metadata_key(store, repository_id, sleep)
         try:
-            key = wrapping.metadata_key(store, repository_id, sleep).open(key_manager)
+            key = wrapped.open(key_manager)
         except WrongKey as error:
             raise WrongKey(
                 f"repository {repository_id} was made with another key; import that one "
-                "(emberkeep key import)"
+                f"(emberkeep key import). Or {wrapped.prefix}* is damaged: bring it back from a "
+                "copy"
             ) from error
         metadata_key = MetadataKey(key)
         if metadata_key.format_mac(content) != mac:

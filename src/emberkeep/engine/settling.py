@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 class Settled:
     """What became of a domain: the backups that are whole, and those that are not, with why.
 
-    Of the latter those that can be read in part are kept, in quarantine.
+    The latter are kept, in quarantine, with all that they may need.
     """
 
     backups: tuple[RootId, ...]
@@ -69,9 +69,12 @@ def settle(
             part = _layout(reader, root)
         except DamagedObject as error:
             broken[root] = str(error)
-            if state == State.COMMITTED:
-                kept[root] = tuple(s for s in sorted(listed) if root in ledger.users(s))
-                unsure.update(kept[root])
+            kept[root] = tuple(
+                session
+                for session in sorted(listed)  # all of them, unless the ledger knows better
+                if state != State.COMMITTED or root in ledger.users(session)
+            )
+            unsure.update(kept[root])
             continue
         kept[root] = part.sessions
         try:
@@ -85,10 +88,7 @@ def settle(
         checkpoint()
         root = RootId(session)
         generations = listed.get(session, _Session())
-        if session in unsure:  # the oldest one has the most
-            gens = {seq: min(all_, key=layout.cycle_of) for seq, all_ in generations.by_seq.items()}
-        else:
-            gens = _choose(reader, session, generations, reached)
+        gens = _choose(reader, session, generations, reached, unsure=session in unsure)
         name = _put(reader, session, gens, cycle, random)
         found.append(Found(session, root in kept, gens=name, uses=kept.get(root, ())))
     ledger.settle(reader.domain, incarnation=incarnation, cycle=cycle, found=found)
@@ -176,10 +176,13 @@ def _raise(_place: object, error: DamagedObject) -> None:
     raise error
 
 
-def _choose(reader: SegmentReader, session: SessionId, listed: _Session, reached: Marks) -> Gens:
+def _choose(
+    reader: SegmentReader, session: SessionId, listed: _Session, reached: Marks, *, unsure: bool
+) -> Gens:
     """For each segment the newest generation that has all records which are needed of it.
 
     Not simply the newest: a collection that failed at its gate may have left one with less.
+    `unsure`: nobody knows all that is needed; then the oldest, which has the most.
     """
     gens: Gens = {}
     for seq in sorted({*listed.by_seq, *reached.seqs(session)}):
@@ -187,8 +190,8 @@ def _choose(reader: SegmentReader, session: SessionId, listed: _Session, reached
         generations = listed.by_seq.get(seq) or reader.generations(segment)
         wanted = set(reached.indexes(segment).tolist())
         newest_first = sorted(generations, key=layout.cycle_of, reverse=True)
-        gens[seq] = newest_first[0]
-        if len(newest_first) == 1:
+        gens[seq] = newest_first[-1 if unsure else 0]
+        if unsure or len(newest_first) == 1:
             continue
         for generation in newest_first:
             try:
