@@ -85,7 +85,7 @@ class Trial:
     def check_verification(self, depth: int, *, put_back: bool = True) -> None:
         patient, outcome = WARD.patient(self.changed), self.outcome
         if outcome.refuses and depth == 3:
-            with pytest.raises(EngineError, match=self.name.partition(".")[0]):
+            with pytest.raises(EngineError, match=self.name.rpartition("/")[0]):
                 patient.verified(depth)
         elif outcome.found_by_its_key:
             patient.verified(depth)
