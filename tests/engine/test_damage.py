@@ -312,7 +312,7 @@ class Unfinished:
         return written.read_bytes
 
 
-@pytest.mark.parametrize("step", [200, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [200, pytest.param(7, marks=pytest.mark.slow)])
 def test_of_harmed_checkpoints_the_last_whole_one_is_gone_on_with(step: int) -> None:
     unfinished = Unfinished()
     first, second = unfinished.checkpoints
