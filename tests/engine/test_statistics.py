@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tests.engine.place import CHUNK, SMALL, Place, pattern
 
 from emberkeep.engine import layout
-from emberkeep.engine.blockmap import Map, Nodes, pointer
+from emberkeep.engine.blockmap import Nodes, pointer
 from emberkeep.engine.errors import KeyDestroyed
 from emberkeep.engine.ids import SessionId
-from emberkeep.engine.layout import SegmentId
+from emberkeep.engine.layout import Pointer, SegmentId
 from emberkeep.engine.marks import Marks
 from emberkeep.engine.repository import Repository, RootId, Written
 from emberkeep.engine.statistics import Usage
@@ -38,14 +38,17 @@ class Volumes:
         """What a backup's map reaches."""
         repository, domain = self.place.repository, self.place.domain
         reader = SegmentReader(self.place.store, repository._metadata_key, domain, None)
+        top, nodes = repository.describe(domain, root).top, Nodes(reader)
         found: Records = {}
-        top = repository.describe(domain, root).top
-        for place, node in Map(Nodes(reader), top).walk(lambda _place: False):
-            found[place.segment, place.index] = place.length
-            if node.height == 1:
-                for row in node.entries:
-                    if (chunk := pointer(row)) is not None:
-                        found[chunk.segment, chunk.index] = chunk.length
+
+        def add(place: Pointer | None, height: int) -> None:
+            if place is not None:
+                found[place.segment, place.index] = place.length
+                if height:
+                    for row in nodes.read(place, height).entries:
+                        add(pointer(row), height - 1)
+
+        add(top.place, top.height)
         return found
 
 

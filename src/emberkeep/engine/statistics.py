@@ -24,7 +24,7 @@ from emberkeep.engine import layout, marks, roots
 from emberkeep.engine.blockmap import Nodes
 from emberkeep.engine.errors import DamagedObject
 from emberkeep.engine.ids import RootId, SessionId
-from emberkeep.engine.layout import SegmentId
+from emberkeep.engine.layout import Pointer, SegmentId
 from emberkeep.engine.ledger import Ledger, State
 from emberkeep.engine.marks import Marks
 from emberkeep.engine.roots import Layout
@@ -112,6 +112,14 @@ class _Own(Marks):
         super().add(segment, indexes, lengths, end=end)
         for group in self._groups:
             group.add(segment, indexes, lengths, end)
+
+    def add_one(self, place: Pointer) -> bool:
+        if not super().add_one(place):
+            return False
+        indexes, lengths = np.array([place.index]), np.array([place.length])
+        for group in self._groups:
+            group.add(place.segment, indexes, lengths, place.offset + place.length)
+        return True
 
 
 class _Count:
