@@ -93,7 +93,7 @@ def _keys() -> Example:
 
 def _wrapping() -> Example:
     wrapped = samples.domain_key()
-    context = keys._key_context(samples.REPOSITORY, DOMAIN, 7)
+    context = keys.domain_key_context(samples.REPOSITORY, DOMAIN, 7)
     plain = a_key_manager().unwrap(wrapped, domain=DOMAIN, context=context)
     return {
         "key": repeatable("key")(32).hex(),

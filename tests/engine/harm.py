@@ -140,7 +140,7 @@ class Patient:
                 assert (name if with_ledger else name.partition(".")[0]) in refused
                 assert root in refused
             if "/key/" in name:
-                assert name.partition(".")[0] in refused
+                assert name.rpartition("/")[0] in refused
         return frozenset(lost)
 
     def verified(self, depth: int) -> list[Verified]:
@@ -288,6 +288,8 @@ class Ward:
         if f"d/{domain}/key/{number}.{int(wrapping) - 1}" in self.objects:
             return Outcome()  # the one before is as good
         plain = self.domains[domain]
+        if len(plain.data_keys) == 1:
+            return self._if_another(name)
         own = {RootId(r) for r in plain.roots() if plain.root(r).layout["key"] == int(number)}
         return Outcome(lost=frozenset(own), found_by_its_key=True)
 

@@ -120,12 +120,12 @@ class Life:
 
     def add_data_key(self) -> None:
         """A second data key, and the first one wrapped anew."""
+        assert self.repository.add_data_key(self.domain) == 2
         known = self.repository._keys(self.domain)
-        for number, wrapping, key in ((2, 1, self.random(32)), (1, 2, known.data[1])):
-            wrapped = keys.wrap_domain_key(
-                self.key_manager, self.repository.id, self.domain, number, key, known.identity
-            )
-            self.store.put(layout.key_name(self.domain, number, wrapping), wrapped)
+        plain = keys.encode_domain_key(known.data[1], known.identity)
+        context = keys.domain_key_context(self.repository.id, self.domain, 1)
+        wrapped = self.key_manager.wrap(plain, domain=self.domain, context=context)
+        self.store.put(f"{layout.key_prefix(self.domain, 1)}2", wrapped)
         self.open()
 
     def mark_as_damaged(self, written: Written) -> None:

@@ -16,7 +16,15 @@ from pathlib import Path
 
 from tests.engine import examples
 from tests.engine.life import CHUNK, live
-from tests.engine.samples import domain_key, format_object, inner_node, leaf, root, segment
+from tests.engine.samples import (
+    domain_key,
+    format_object,
+    inner_node,
+    leaf,
+    metadata_key,
+    root,
+    segment,
+)
 
 from emberkeep.testing.engine import a_key_manager, repeatable
 

@@ -3,6 +3,7 @@
 What is not as the document says makes it fail, with whatever error comes first.
 """
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -15,6 +16,7 @@ from typing import Any
 import google_crc32c
 import zstandard
 from blake3 import blake3
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
@@ -153,7 +155,7 @@ class PlainRepository:
         assert (found["version"], found["features"], found["cipher"]) == (1, [], "aes-256-gcm")
         self.id = found["repository"]
         bound = f"\0emberkeep/1 metadata key {self.id}".encode()
-        self.metadata_key = unseal(key, bytes.fromhex(found["metadata_key"]), bound)
+        self.metadata_key = self.unwrap(f"key/{self.id}/", bound)
         assert self.mac(found) == found["mac"]
 
     def mac(self, content: dict[str, Any]) -> str:
@@ -161,6 +163,14 @@ class PlainRepository:
         text = json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
         secret = derive(self.metadata_key, b"format")
         return hmac.new(secret, text, hashlib.sha256).hexdigest()
+
+    def unwrap(self, prefix: str, bound: bytes) -> bytes:
+        """The highest wrapping that opens."""
+        numbers = [name.removeprefix(prefix) for name in self.objects if name.startswith(prefix)]
+        for number in sorted(map(int, numbers), reverse=True):
+            with contextlib.suppress(InvalidTag):
+                return unseal(self.key, self.objects[f"{prefix}{number}"], bound)
+        raise AssertionError(f"no wrapping of {prefix} opens")
 
     def domains(self) -> list[str]:
         names = (re.match(r"d/([0-9a-f]{32})/key/", name) for name in self.objects)
@@ -176,15 +186,13 @@ class PlainDomain:
         self._domain = domain
         self.data_keys: dict[int, bytes] = {}
         self.id_key = b""
-        wrappings: dict[int, int] = {}
-        for name in self._objects:
-            if found := re.fullmatch(rf"d/{domain}/key/(\d+)\.(\d+)", name):
-                number, wrapping = int(found[1]), int(found[2])
-                wrappings[number] = max(wrapping, wrappings.get(number, 0))
-        for number, wrapping in wrappings.items():
-            wrapped = self._objects[f"d/{domain}/key/{number}.{wrapping}"]
+        prefix = f"d/{domain}/key/"
+        assert f"{prefix}destroyed" not in self._objects
+        found = (re.match(rf"{prefix}(\d+)\.", name) for name in self._objects)
+        for number in {int(match[1]) for match in found if match}:
             context = f"emberkeep/1 domain key {repository.id} {domain} {number}"
-            content = json.loads(unseal(repository.key, wrapped, f"{domain}\0{context}".encode()))
+            bound = f"{domain}\0{context}".encode()
+            content = json.loads(repository.unwrap(f"{prefix}{number}.", bound))
             assert (content["cipher"], content["id_algorithm"]) == ("aes-256-gcm", "blake3-128")
             self.data_keys[number] = bytes.fromhex(content["data_key"])
             self.id_key = bytes.fromhex(content["id_key"])

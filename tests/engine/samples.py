@@ -28,16 +28,30 @@ CHUNKS = {3: repeatable("chunk 3")(300), 900: repeatable("chunk 900")(200)}
 TOP = Pointer(SegmentId(OTHER_SESSION, 1), 6, 2, 4096, 512)
 
 
-def format_object() -> bytes:
-    """`format`: of a repository whose id and key are drawn from "format"."""
+def _created() -> MemoryStore:
+    """A new repository whose id and key are drawn from "format"."""
     store = MemoryStore()
     Repository.create(store, a_key_manager(), random=repeatable("format"))
-    return store.get(layout.FORMAT)
+    return store
+
+
+def format_object() -> bytes:
+    """`format`."""
+    return _created().get(layout.FORMAT)
+
+
+def metadata_key() -> bytes:
+    """The same repository's metadata key, wrapped."""
+    store = _created()
+    (item,) = store.list("key/")
+    return store.get(item.name)
 
 
 def domain_key() -> bytes:
     """A domain's 7th data key and its id key, wrapped."""
-    return keys.wrap_domain_key(a_key_manager(), REPOSITORY, DOMAIN, 7, DATA_KEY, ID_KEY)
+    plain = keys.encode_domain_key(DATA_KEY, ID_KEY)
+    context = keys.domain_key_context(REPOSITORY, DOMAIN, 7)
+    return a_key_manager().wrap(plain, domain=DOMAIN, context=context)
 
 
 def leaf() -> Node:

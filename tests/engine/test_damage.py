@@ -111,7 +111,7 @@ class Trial:
         try:
             patient.collect()
         except DamagedObject:
-            assert garbage(patient)
+            assert garbage(patient) == (WARD.lived.life.domain in self.name)
             assert self.outcome.seen_at_once
         self.put_back(patient)
 

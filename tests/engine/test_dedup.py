@@ -231,6 +231,13 @@ def test_wrong_or_missing_hints_cost_space_alone(
     delete_all(place, second, third)
 
 
+def test_damaged_hints_vanish_with_the_last_backup(place: Place) -> None:
+    written = back_up(place, COMMON)
+    collect(place)
+    _damaged(place)
+    delete_all(place, written)
+
+
 def test_foreign_objects_among_the_hints_are_left_alone(place: Place) -> None:
     name = f"d/{place.domain}/h/notes.txt"
     place.store.put(name, b"mine")
@@ -414,12 +421,12 @@ class Killed(Exception):
     pass
 
 
-def killed(place: Place, data: bytes) -> SessionId:
-    """A session that died after its second checkpoint."""
+def killed(place: Place, data: bytes, *, checkpoints: int = 2) -> SessionId:
+    """A session that died when it had put so many checkpoints."""
     session = place.repository.new_session()
 
     def checkpoint() -> None:
-        if len([name for name in place.names("c") if session in name]) == 2:
+        if len([name for name in place.names("c") if session in name]) == checkpoints:
             raise Killed
 
     with pytest.raises(Killed):
@@ -487,6 +494,15 @@ def test_what_a_dead_session_stored_is_told_of_by_its_successor(place: Place) ->
     assert set(clone.pins) == {dead, written.root}
 
 
+def test_also_if_the_successor_had_little_to_add(place: Place) -> None:
+    data = COMMON[: 256 * CHUNK] + bytes(256 * CHUNK) + COMMON[: 5 * CHUNK]
+    dead = killed(place, data, checkpoints=1)
+    written = back_up(place, data, change_id="snapshot", predecessor=dead)
+    (saying,) = told(place)
+    assert dead in saying.sessions
+    assert written.read_bytes < 300 * CHUNK
+
+
 def test_hints_are_bounded_and_a_larger_domain_is_known_at_fewer_points(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -528,7 +544,18 @@ def test_the_ids_in_memory_are_bounded(place: Place, monkeypatch: pytest.MonkeyP
     assert place.restored(written) == COMMON
 
 
-def test_hints_are_what_the_format_says(place: Place) -> None:
+def test_a_segment_that_was_forgotten_takes_no_other_ones_chunks_along(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = COMMON[: 100 * CHUNK] * 3 + COMMON  # nothing looks for what a session stored itself
+    back_up(place, twice)
+    monkeypatch.setattr(dedup, "KEPT", 4 * (1024 + 20 * 176))
+    written = back_up(place, twice)
+    assert written.new_chunks < LOST
+    assert place.restored(written) == twice
+
+
+def test_hints_are_what_the_format_says(monkeypatch: pytest.MonkeyPatch) -> None:
     session, other = SessionId("01" * 16), SessionId("02" * 16)
     parts = [
         Hints(
@@ -551,6 +578,10 @@ def test_hints_are_what_the_format_says(place: Place) -> None:
     assert saying.find(bytes(7) + b"\x09" + bytes(8)) == SegmentId(session, 2)
     assert saying.find(bytes(7) + b"\x08" + bytes(8)) is None
     assert saying.find(b"\xff" * 16) is None
+    monkeypatch.setattr(hints, "MOST", 1)
+    assert hints.merged(parts).encode().hex() == (
+        "01000000" "01000000" + "01" * 16 + "0500000000000000" "00000000" "01000000"
+    )  # fmt: skip
 
 
 def test_sixty_lives_in_which_every_chunk_is_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:

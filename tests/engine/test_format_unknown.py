@@ -121,10 +121,10 @@ def wrapped(place: Place, **more: str) -> None:
         "cipher": keys.CIPHER, "id_algorithm": keys.ID_ALGORITHM, "data_key": "11" * 32,
         "id_key": place.repository._keys(place.domain).identity.hex(), **more,
     }  # fmt: skip
-    context = keys._key_context(place.repository.id, place.domain, 2)
+    context = keys.domain_key_context(place.repository.id, place.domain, 2)
     plain = json.dumps(content).encode()
     sealed = a_key_manager().wrap(plain, domain=place.domain, context=context)
-    place.store.put(layout.key_name(place.domain, 2, 1), sealed)
+    place.store.put(f"{layout.key_prefix(place.domain, 2)}1", sealed)
     place.repository = place.opened()
 
 

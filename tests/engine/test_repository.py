@@ -492,3 +492,18 @@ def test_a_map_rewritten_by_who_has_no_domain_key_is_noticed(place: Place) -> No
     place.store.put(name, stored)
     with pytest.raises(DamagedObject, match="not the one which its parent was made with"):
         place.restored(written)
+
+
+def test_of_two_repositories_made_at_once_the_one_that_stays_counts() -> None:
+    """Swift takes both puts of `format` if each begins before the other ends."""
+    other = MemoryStore()
+    first = Repository.create(other, a_key_manager())
+    store = MemoryStore()
+    store.settles_within = 60.0
+
+    def overwritten(seconds: float) -> None:
+        assert seconds > 0
+        store._objects["format"] = other.get("format")
+
+    made = Repository.create(store, a_key_manager(), sleep=overwritten)
+    assert made.id == first.id

@@ -79,8 +79,9 @@ def test_format_opens() -> None:
 
 def test_the_domain_key_is_unwrapped() -> None:
     wrapped = vector("domain-key.hex")
-    found = keys.unwrap_domain_key(a_key_manager(), samples.REPOSITORY, samples.DOMAIN, 7, wrapped)
-    assert found == (samples.DATA_KEY, samples.ID_KEY)
+    context = keys.domain_key_context(samples.REPOSITORY, samples.DOMAIN, 7)
+    plain = a_key_manager().unwrap(wrapped, domain=samples.DOMAIN, context=context)
+    assert keys.decode_domain_key(plain, "") == (samples.DATA_KEY, samples.ID_KEY)
 
 
 def test_the_working_keys_are_those_that_they_were() -> None:

@@ -377,8 +377,8 @@ def _release(tx: Transaction, ended: Sequence[str]) -> None:
         .order_by(segsets.c.session)
         .with_for_update()
     )
-    built = (segsets.c.session.in_(ended), segsets.c.phase == Phase.BUILDING)
-    tx.changed(sa.update(segsets).where(*built).values(phase=Phase.OPEN))
+    built = segsets.c.session.in_(ended)
+    tx.changed(sa.update(segsets).where(built).values(phase=Phase.OPEN))
     for session, theirs in pinned.items():
         less = sa.update(segsets).where(segsets.c.session.in_(theirs))
         tx.changed(less.values(pins=segsets.c.pins - 1))

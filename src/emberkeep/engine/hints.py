@@ -224,18 +224,19 @@ def merge(
 ) -> None:
     """Make one object, named by `generation`, of all; see `Hints.without` for what is left out."""
     parts: list[Hints] = []
-    stale, held = False, 0
+    read = lost = held = 0
     listed = _listed(reader)
     for hints in _readable(reader, [item for _cycle, item in reversed(listed)]):
         checkpoint()
         parts.append(hints.without(alive, whole))
-        stale |= len(parts[-1]) < len(hints)
+        read += 1
+        lost += len(hints) - len(parts[-1])
         held += len(parts[-1])
         if held > 2 * MOST:
             parts = [merged(parts)]
             held = len(parts[0])
-    if not stale and [bool(cycle) for cycle, _item in listed] in ([], [True]):
-        return  # nothing to do
+    if len(listed) == read == 1 and listed[0][0] and not lost:
+        return  # it is merged already
     if held:
         name = layout.merged_hints_name(reader.domain, generation)
         plain = merged(parts).encode()

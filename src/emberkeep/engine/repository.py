@@ -80,6 +80,7 @@ __all__ = [
 BEAT_SECONDS = 30  # between two signs of life of a session
 
 _FEATURES: list[str] = []
+_CONTENTION = 5.0  # seconds for which a put of `format` by somebody else may have been under way
 
 Ledgers = Callable[[str], Ledger | None]  # the ledger of a repository's id
 
@@ -126,7 +127,9 @@ class Repository:
         """Make a repository in an empty store; if another process was first, open that one.
 
         Whose `format` is there made it; the key was put before, under the repository's own id, so a
-        process that comes second, or dies in between, leaves a key that nobody looks for.
+        process that comes second, or dies in between, leaves a key that nobody looks for.  A store
+        that settles late may take two and keep the later; so the one that is there after some
+        seconds counts.
         """
         repository_id = random(ID_BYTES).hex()
         key = random(keys.KEY_SIZE)
@@ -145,6 +148,7 @@ class Repository:
             wrapping.metadata_key(store, repository_id, sleep).put(key_manager, key)
             with contextlib.suppress(ObjectExists):
                 store.put(layout.FORMAT, json.dumps(content, indent=1).encode())
+            sleep(min(_CONTENTION, store.settles_within))
         return cls.open(store, key_manager, ledger=ledger, random=random, clock=clock, sleep=sleep)
 
     @classmethod

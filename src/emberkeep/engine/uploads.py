@@ -44,7 +44,6 @@ class Uploads:
     ) -> None:
         self.count = 0  # segments put
         self.bytes = 0  # of them
-        self.filled = 0  # segments of chunks that were put because they were full
         self._place = place
         self._settings = settings
         self._checkpoint = checkpoint
@@ -63,7 +62,6 @@ class Uploads:
                 self._nodes = self._data
         found = self._data.add_chunk(number, chunk_id, codec, data)
         if self._data.full:
-            self.filled += 1
             self._end(self._data)
         return found
 

@@ -199,9 +199,9 @@ class _Packer:
 
     def commit(self, description: Mapping[str, Any]) -> Written:
         """Put the root; everything that it refers to has been acknowledged."""
-        if self._uploads.filled:  # else it is not worth an object
-            self._samples.put()
         place, base, done = self._place, self._base, self._counters()
+        if done.segments > 1:  # less is not worth an object
+            self._samples.put()
         root = RootId(place.session)
         part = Layout(
             domain=place.domain,

@@ -260,11 +260,14 @@ class SettlingConformance:
         ledger.refer(root)
         writer = writing(ledger, base=root, pins=[foreign, lost])
         reader = reading(ledger, root)
-        settle(
-            ledger,
-            Found(SessionId(root), committed=True, gens=None),
-            Found(SessionId(foreign), committed=True, gens=None),
-        )
+        ledger.abort(reading(ledger, root))
+        ledger.begin(new_session(), domain=DOMAIN, predecessor=writing(ledger, base=root))
+        for _ in range(2):
+            settle(
+                ledger,
+                Found(SessionId(root), committed=True, gens=None),
+                Found(SessionId(foreign), committed=True, gens=None),
+            )
         assert ledger.state(writer) == ledger.state(reader) == State.ABORTED
         assert segset(ledger, foreign).pins == segset(ledger, lost).pins == 0
         assert not ledger.drop(root)  # two rows referred to it
@@ -272,16 +275,18 @@ class SettlingConformance:
 
     def test_what_is_left_of_segsets_is_as_found(self, ledger: Ledger) -> None:
         compacted, whole, lost = committed(ledger), committed(ledger), committed(ledger)
-        gone, closed = committed(ledger), committed(ledger)
+        gone, closed, back = committed(ledger), committed(ledger), committed(ledger)
         for root in (compacted, whole, lost):
             ledger.gate(SessionId(root), drained(ledger, root), gens="before", gone=False)
-        ledger.gate(SessionId(gone), drained(ledger, gone), gens=None, gone=True)
+        for root in (gone, back):
+            ledger.gate(SessionId(root), drained(ledger, root), gens=None, gone=True)
         drained(ledger, closed)
         new = new_session()
         settle(
             ledger,
             Found(SessionId(compacted), committed=True, gens="after"),
             Found(SessionId(whole), committed=True, gens=None),
+            Found(SessionId(back), committed=True, gens="back"),
             Found(new, committed=False, gens="new"),
         )
         left = {row.session: (row.phase, row.gens) for row in ledger.segsets(DOMAIN)}
@@ -291,6 +296,7 @@ class SettlingConformance:
             lost: (Phase.OPEN, None),
             closed: (Phase.OPEN, None),
             gone: (Phase.GONE, None),
+            back: (Phase.OPEN, "back"),
             new: (Phase.OPEN, "new"),
         }
 
