@@ -12,7 +12,7 @@ from emberkeep.engine import layout
 from emberkeep.engine.blockmap import Nodes, pointer
 from emberkeep.engine.errors import KeyDestroyed
 from emberkeep.engine.ids import SessionId
-from emberkeep.engine.layout import SegmentId
+from emberkeep.engine.layout import Pointer, SegmentId
 from emberkeep.engine.marks import Marks
 from emberkeep.engine.repository import Repository, RootId, Written
 from emberkeep.engine.statistics import Usage
@@ -38,16 +38,17 @@ class Volumes:
         """What a backup's map reaches."""
         repository, domain = self.place.repository, self.place.domain
         reader = SegmentReader(self.place.store, repository._metadata_key, domain, None)
+        top, nodes = repository.describe(domain, root).top, Nodes(reader)
         found: Records = {}
-        top = repository.describe(domain, root).top
-        pending = [] if top.place is None else [(top.place, top.height)]
-        while pending:
-            place, height = pending.pop()
-            found[place.segment, place.index] = place.length
-            if height:
-                entries = Nodes(reader).read(place, height).entries
-                below = (pointer(row) for row in entries)
-                pending += [(one, height - 1) for one in below if one is not None]
+
+        def add(place: Pointer | None, height: int) -> None:
+            if place is not None:
+                found[place.segment, place.index] = place.length
+                if height:
+                    for row in nodes.read(place, height).entries:
+                        add(pointer(row), height - 1)
+
+        add(top.place, top.height)
         return found
 
 

@@ -114,12 +114,12 @@ class _Own(Marks):
             group.add(segment, indexes, lengths, end)
 
     def add_one(self, place: Pointer) -> bool:
-        new = super().add_one(place)
-        if new:
-            index, length = np.array([place.index]), np.array([place.length])
-            for group in self._groups:
-                group.add(place.segment, index, length, place.offset + place.length)
-        return new
+        if not super().add_one(place):
+            return False
+        indexes, lengths = np.array([place.index]), np.array([place.length])
+        for group in self._groups:
+            group.add(place.segment, indexes, lengths, place.offset + place.length)
+        return True
 
 
 class _Count:
