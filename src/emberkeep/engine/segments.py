@@ -29,6 +29,7 @@ from emberkeep.stores.base import Buffer
 MAX_RECORDS = 65_536
 OVERHEAD = 1 + keys.TAG_SIZE  # bytes of a record beside its content
 SUFFIX = 64 << 10  # bytes at the end of a segment that are read first
+ROOM = 2 << 20  # bytes beyond its size that a segment's buffer has at first
 
 _FOOTER = struct.Struct("<IIH")  # records, data key, length of the volume's id
 _IDS = struct.Struct("<I")
@@ -152,7 +153,7 @@ class SegmentBuilder:
         self._volume = volume
         self._record_cipher = record_cipher
         self._node_cipher = node_cipher
-        self._buffer = bytearray(size + (2 << 20))
+        self._buffer = bytearray(size + ROOM)
         self._buffer[: layout.HEADER_SIZE] = layout.segment_header(domain, segment)
         self._end = layout.HEADER_SIZE
         self._records: list[tuple[int, int, int, int, int]] = []
