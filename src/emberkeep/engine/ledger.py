@@ -114,6 +114,7 @@ class Ledger(Protocol):
 
         The base is held if it is committed.  An active or expired predecessor is aborted, and its
         pins and its hold (instead of `base`) pass to the new session, which pins its segset, too.
+        Of one that ended already the segset is pinned if it is open; one may be unknown.
         """
 
     def begin_reading(self, session: SessionId, *, domain: DomainId, root: RootId) -> bool:

@@ -67,8 +67,9 @@ class MemoryLedger:
                 if base is not None and self.refer(base):
                     self._holds[session] = base
                     new.base = base
-                if predecessor and self._segsets[predecessor].phase == Phase.OPEN:
-                    self._segsets[predecessor].pinned_by.add(session)
+                segset = self._segsets.get(predecessor) if predecessor else None
+                if segset is not None and segset.phase == Phase.OPEN:
+                    segset.pinned_by.add(session)
                     pinned = predecessor
             self._sessions[session] = new
             self._segsets[session] = _Segset()
