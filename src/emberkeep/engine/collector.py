@@ -302,8 +302,8 @@ class _Cycle:
                 new_generation=new,
                 random=self._random,
             )
-        except DamagedObject:
-            return None  # a verification will tell
+        except (DamagedObject, ObjectNotFound):
+            return None  # a verification will tell, or a later cycle has just replaced it
         if data is None:
             return None
         self._store.put(layout.segment_name(self._domain, segment, new), data)

@@ -18,6 +18,7 @@ from emberkeep.engine.keys import DomainKeys
 from emberkeep.engine.layout import Pointer, SegmentId
 from emberkeep.engine.segments import ChunkIds, Footer
 from emberkeep.engine.stored import SegmentReader
+from emberkeep.stores.errors import ObjectNotFound
 
 Known = dict[bytes, Any]  # a chunk's id → its entry
 
@@ -77,7 +78,7 @@ class Earlier:
                     continue
                 tail = self._reader.tail_of(segment, generation)
                 ids = self._reader.ids(tail, self._keys)
-            except DamagedObject:
+            except (DamagedObject, ObjectNotFound):
                 continue  # also a segment of nodes, which has no ids
             if len(ids.numbers):
                 yield _Segment(segment, tail.footer, ids)

@@ -28,7 +28,6 @@ from emberkeep.engine.marks import Marks
 from emberkeep.engine.segments import ChunkIds
 from emberkeep.engine.stored import SegmentReader, Tail
 from emberkeep.engine.work import Checkpoint, Progress, Report
-from emberkeep.stores.errors import ObjectNotFound
 
 _CHUNK_LIMIT = 1 << 20  # bytes
 
@@ -73,16 +72,20 @@ def examine(
 
     Returns the former.  Reads their whole maps.
     """
-    names = damage.in_ledger(ledger.bad(reader.domain))
-    bad = damage.read(reader.store, reader.metadata_key, names)
-    quarantined = []
-    for root in found:
-        lines = _damage_of(reader, root, bad, checkpoint)
-        if ledger.state(SessionId(root)) == State.COMMITTED:
-            ledger.quarantine(root, lines)
-            if lines:
-                quarantined.append(root)
-    return quarantined
+    found = list(found)
+    while True:
+        names = damage.in_ledger(ledger.bad(reader.domain))
+        bad = damage.read(reader.store, reader.metadata_key, names)
+        quarantined = []
+        for root in found:
+            lines = _damage_of(reader, root, bad, checkpoint)
+            if ledger.state(SessionId(root)) == State.COMMITTED:
+                ledger.quarantine(root, lines)
+                if lines:
+                    quarantined.append(root)
+        # Another one may have found damage meanwhile, and be overruled now.
+        if set(damage.in_ledger(ledger.bad(reader.domain))) <= set(names):
+            return quarantined
 
 
 def _damage_of(reader: SegmentReader, root: RootId, bad: Bad, checkpoint: Checkpoint) -> list[str]:
@@ -145,6 +148,7 @@ class _Verification:
         self._segments = self._read = self._left = 0
 
     def run(self) -> Verified:
+        self._tidy()
         fence = self._ledger.fence(self._reader.domain, 0)
         self._live = [root for root, state in fence.roots.items() if state == State.COMMITTED]
         backups = len(self._live)
@@ -167,6 +171,21 @@ class _Verification:
             damaged=tuple(dict.fromkeys(self._damaged)),
             quarantined=tuple(quarantined),
         )
+
+    def _tidy(self) -> None:
+        """Remove the lists of damage that no longer count, or never did."""
+        listed = list(self._reader.store.list(f"d/{self._reader.domain}/bad/"))
+        named = set[str]()
+        for session, names in self._ledger.bad(self._reader.domain).items():
+            kept = [n for n in names if self._reader.generation(layout.parse_bad_name(n))]
+            if len(kept) < len(names):
+                self._ledger.mark_bad(session, kept)
+            named |= set(kept)
+        for item in listed:
+            with contextlib.suppress(ValueError):
+                layout.parse_bad_name(item.name)
+                if item.name not in named:
+                    self._reader.store.delete(item.name)
 
     def _walk(self, live: Collection[RootId]) -> set[RootId]:
         """Mark what the roots reach; returns those that can't be walked whole."""
@@ -201,7 +220,7 @@ class _Verification:
         for seq in seqs:
             if seq < begin:
                 continue
-            if self._depth > 1 and self._read > self._share * self._total:
+            if self._depth > 1 and self._has_read_enough():
                 if seq != seqs[0]:
                     self._ledger.check(row.session, depth=self._depth, position=seq)
                 self._left += sum(1 for other in seqs if other >= seq)
@@ -211,6 +230,10 @@ class _Verification:
             self._report(Progress(min(self._read, self._total), self._total, 0))
         if self._depth > 1:
             self._ledger.check(row.session, depth=self._depth, position=0)
+
+    def _has_read_enough(self) -> bool:
+        # Also ids are read, which nobody's map reaches: all of them is more than the total.
+        return self._share < 1 and self._read > self._share * self._total
 
     def _check_segment(self, segment: SegmentId) -> None:
         """Replace the list of the segment's damage by what is found now."""
@@ -249,19 +272,16 @@ class _Verification:
 
     def _damage(self, segment: SegmentId, wanted: frozenset[int]) -> set[int]:
         """The damaged and missing ones of the wanted records."""
-        tried = None
-        while True:
-            generation = self._reader.generation(segment)
-            row = self._ledger.segset(segment.session)
-            if generation in (None, tried) or row is None or row.phase == Phase.GONE:
-                return set(wanted)
-            tried = generation
-            try:
-                if self._depth == 1:
-                    return self._look_at_size(segment, generation, wanted)
-                return self._look_inside(self._reader.tail_of(segment, generation), wanted)
-            except (ObjectNotFound, DamagedObject):
-                continue  # missing, or a collection has just replaced it
+
+        def look(generation: str) -> set[int]:
+            if self._depth == 1:
+                return self._look_at_size(segment, generation, wanted)
+            return self._look_inside(self._reader.tail_of(segment, generation), wanted)
+
+        try:
+            return self._reader.counting(segment, look)
+        except DamagedObject:
+            return set(wanted)
 
     def _needed(self) -> Marks:
         """What the backups reach that were there at the begin and still are."""
