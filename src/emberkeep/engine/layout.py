@@ -34,6 +34,7 @@ _BAD_NAME = re.compile(
 )
 _CHECKPOINT_NAME = re.compile(r"d/[0-9a-f]{32}/c/(?P<session>[0-9a-f]{32})/(?P<number>[1-9][0-9]*)")
 _KEY_NAME = re.compile(r"d/(?P<domain>[0-9a-f]{32})/key/(?P<number>[0-9]+)\.(?P<wrapping>[0-9]+)")
+_ROOT_NAME = re.compile(r"d/[0-9a-f]{32}/r/(?P<session>[0-9a-f]{32})")
 _SEGMENT_MAGIC = b"EMBRKSEG"
 _TRAILER_MAGIC = b"EMBRKEND"
 
@@ -110,6 +111,11 @@ def incarnation_name(number: int) -> str:
 
 def root_name(domain: DomainId, root: RootId) -> str:
     return f"d/{domain}/r/{root}"
+
+
+def parse_root_name(name: str) -> SessionId:
+    """The session that wrote it.  Raises `ValueError` for another object's name."""
+    return SessionId(_parsed(_ROOT_NAME, name)["session"])
 
 
 def segment_name(domain: DomainId, segment: SegmentId, generation: str = "0") -> str:

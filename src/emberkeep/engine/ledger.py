@@ -218,5 +218,6 @@ class Ledger(Protocol):
         """Take the store's word for everything, while no other process runs.
 
         Sessions become what `found` says, and aborted or removed if it does not name them; no pin
-        and no hold remains; the numbers of incarnation and cycle become at least these.
+        and no hold remains; the numbers of incarnation and cycle become at least these, the latter
+        also for the segsets that `found` names.
         """

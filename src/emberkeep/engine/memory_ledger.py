@@ -341,7 +341,7 @@ class MemoryLedger:
         known.uses = item.uses
         segset = self._segsets.setdefault(item.session, _Segset())
         self._segsets[item.session] = replace(
-            segset, phase=Phase.OPEN, gens=item.gens, pinned_by=set()
+            segset, phase=Phase.OPEN, cycle=self._cycle, gens=item.gens, pinned_by=set()
         )
 
 
