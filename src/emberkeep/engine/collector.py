@@ -408,7 +408,7 @@ class _Cycle:
                 self._store.delete(item.name)
             elif segment.session not in segsets:
                 self._count(unknown=1)
-        for session in gone:
+        for session in sorted(gone):
             for name in self._journal.get(session, ()):
                 self._store.delete(name)
         for item, (session, _number) in self._list("c/", layout.parse_checkpoint_name):

@@ -267,8 +267,9 @@ class _Verification:
             )
         if kept != list(row.bad):
             self._ledger.mark_bad(segment.session, kept)
-        for name in set(row.bad) - set(kept):
-            reader.store.delete(name)
+        for name in row.bad:
+            if name not in kept:
+                reader.store.delete(name)
 
     def _damage(self, segment: SegmentId, wanted: frozenset[int]) -> set[int]:
         """The damaged and missing ones of the wanted records."""
