@@ -8,6 +8,7 @@ from emberkeep.db import repositories
 from emberkeep.db import sessions as table
 from emberkeep.db.database import Transaction
 from emberkeep.db.tables import holds, pins, segsets, sessions, uses
+from emberkeep.db.tables import repositories as repositories_table
 from emberkeep.engine.ledger import Found, Phase, State
 
 
@@ -23,14 +24,14 @@ def settle(
     """As `Ledger.settle` says, of a repository with a row.  Roots keep the references they had."""
     repositories.raise_to(tx, repository, incarnation=incarnation, cycle=cycle)
     _end_all(tx, domain)
+    seen = sa.select(repositories_table.c.gc_cycle).where(repositories_table.c.id == repository)
     for item in found:
         if table.state(tx, item.session) is None:
             table.register(tx, item, repository=repository, domain=domain)
-            continue
-        if item.committed:
+        elif item.committed:
             table.restore(tx, item.session, uses=item.uses)
         theirs = sa.update(segsets).where(segsets.c.session == item.session)
-        tx.changed(theirs.values(phase=Phase.OPEN, gens=item.gens))
+        tx.changed(theirs.values(phase=Phase.OPEN, gens=item.gens, cycle=seen.scalar_subquery()))
 
 
 def _end_all(tx: Transaction, domain: str) -> None:

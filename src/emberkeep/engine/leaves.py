@@ -152,7 +152,7 @@ class BaseIds:
 
     def _read(self, segment: SegmentId) -> ChunkIds | DamagedObject:
         try:
-            ids = self._reader.ids(self._reader.tail(segment), self._keys)
+            ids = self._reader.chunk_ids(segment, self._keys)
         except DamagedObject as error:
             return error
         self._size += ids.size

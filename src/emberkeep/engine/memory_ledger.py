@@ -341,4 +341,4 @@ class MemoryLedger:
             row.state, row.refs = State.COMMITTED, max(1, row.refs)
         row.uses = item.uses
         segset = self._segsets.setdefault(item.session, _Segset())
-        segset.phase, segset.gens = Phase.OPEN, item.gens
+        segset.phase, segset.gens, segset.cycle = Phase.OPEN, item.gens, self._cycle

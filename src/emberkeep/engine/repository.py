@@ -551,27 +551,31 @@ class Repository:
     ) -> dict[DomainId, Settled]:
         """Make the ledger say what the store holds, after it was lost or put back.
 
-        Every process that uses the repository must have been stopped.
+        Every process that uses the repository must have been stopped.  If this one ends before it
+        is done, it is to be done again.
         """
-        incarnation = self.ledger.incarnation() + 1
-        while True:
+        before = self.ledger.incarnation()
+        incarnation = before + 1
+        domains = self.domains()
+        while domains:
             try:
                 self._store.put(layout.incarnation_name(incarnation), self._random(ID_BYTES))
                 break
             except ObjectExists:
                 incarnation += 1
+        self._sleep(self._store.settles_within)
         settled = {}
-        domains = self.domains()
-        for number, domain in enumerate(domains):
+        for number, domain in enumerate(domains, 1):
             reader = SegmentReader(self._store, self._metadata_key, domain, None, sleep=self._sleep)
             settled[domain] = settling.settle(
                 reader,
                 self.ledger,
-                incarnation=incarnation,
+                # Until all are settled, the ledger counts as one that was put back.
+                incarnation=incarnation if number == len(domains) else before,
                 random=self._random,
                 checkpoint=checkpoint,
             )
-            progress(Progress(number + 1, len(domains), 0))
+            progress(Progress(number, len(domains), 0))
         return settled
 
     def adopt(self, domain: DomainId, root: RootId) -> Found:

@@ -28,8 +28,8 @@ from emberkeep.stores.base import Buffer
 
 MAX_RECORDS = 65_536
 OVERHEAD = 1 + keys.TAG_SIZE  # bytes of a record beside its content
-_GROWTH = 2 << 20  # bytes by which the buffer of an open segment grows
 SUFFIX = 64 << 10  # bytes at the end of a segment that are read first
+ROOM = 2 << 20  # bytes by which the buffer of an open segment grows
 
 _FOOTER = struct.Struct("<IIH")  # records, data key, length of the volume's id
 _IDS = struct.Struct("<I")
@@ -159,7 +159,7 @@ class SegmentBuilder:
         self._volume = volume
         self._record_cipher = record_cipher
         self._node_cipher = node_cipher
-        self._buffer = bytearray(_GROWTH)
+        self._buffer = bytearray(ROOM)
         self._buffer[: layout.HEADER_SIZE] = layout.segment_header(domain, segment)
         self._end = layout.HEADER_SIZE
         self._records: list[tuple[int, int, int, int, int]] = []
@@ -205,7 +205,7 @@ class SegmentBuilder:
         self._end += length
         self._records.append((index, offset, length, kind, 0))  # spent, whatever follows
         if self._end > len(self._buffer):
-            self._buffer += bytes(max(self._end - len(self._buffer), _GROWTH))
+            self._buffer += bytes(max(self._end - len(self._buffer), ROOM))
         with memoryview(self._buffer) as view, view[offset : self._end] as place:
             place[0] = codec
             nonce = keys.record_nonce(self.segment.seq, index)

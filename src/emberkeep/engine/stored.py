@@ -22,7 +22,7 @@ from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import DomainId
 from emberkeep.engine.keys import DomainKeys, MetadataKey
 from emberkeep.engine.layout import Kind, Pointer, SegmentId
-from emberkeep.engine.ledger import Ledger
+from emberkeep.engine.ledger import Ledger, Phase
 from emberkeep.engine.segments import ChunkIds, Footer
 from emberkeep.stores.base import Store
 from emberkeep.stores.errors import ObjectNotFound
@@ -119,19 +119,40 @@ class SegmentReader:
 
     def tail(self, segment: SegmentId) -> Tail:
         """The end of the segment.  Raises `DamagedObject`."""
-        return self._found(segment, lambda generation: self._tail(segment, generation))
+        return self._found(segment, lambda generation: self.tail_of(segment, generation))
 
     def tail_of(self, segment: SegmentId, generation: str) -> Tail:
-        """The end of this generation.  Raises `DamagedObject`."""
-        try:
-            return self._tail(segment, generation)
-        except ObjectNotFound as error:
-            raise Missing(
-                f"{layout.segment_name(self.domain, segment, generation)} is missing"
-            ) from error
+        """The end of this generation.  Raises `ObjectNotFound` and `DamagedObject`."""
+        with self._lock:
+            if (segment, generation) in self._tails:
+                return self._tails[segment, generation]
+        name = layout.segment_name(self.domain, segment, generation)
+        size = self.store.stat(name).size
+        data = self.store.get(name, offset=-segments.SUFFIX)
+        sealed = layout.footer_of(data, name)
+        if sealed is None:
+            data = self.store.get(name, offset=-layout.trailer_length(data))
+            sealed = layout.footer_of(data, name)
+        if sealed is None:
+            raise DamagedObject(f"{name}: its footer is cut off")
+        key = self.metadata_key.footer_key(self.domain, segment.session, segment.seq, generation)
+        plain = keys.unseal(key, sealed, f"{name}: footer")
+        footer = Footer.decode(plain, name)
+        tail = Tail(segment, generation, name, size, size - len(data), data, footer)
+        with self._lock:
+            self._tails[segment, generation] = tail
+            if len(self._tails) > _KEPT:
+                self._tails.popitem(last=False)
+        return tail
+
+    def chunk_ids(self, segment: SegmentId, domain_keys: DomainKeys) -> ChunkIds:
+        """The ids of a segment's chunks, also of those that are gone.  Raises `DamagedObject`."""
+        return self._found(
+            segment, lambda generation: self.ids(self.tail_of(segment, generation), domain_keys)
+        )
 
     def ids(self, tail: Tail, domain_keys: DomainKeys) -> ChunkIds:
-        """The ids of a segment's chunks, also of those that are gone.  Raises `DamagedObject`."""
+        """Likewise, from this generation.  Raises `DamagedObject` and `ObjectNotFound`."""
         last = tail.footer.records[-1] if len(tail.footer.records) else None
         if last is None or last["kind"] != Kind.IDS:
             raise DamagedObject(f"{tail.name}: it has no ids record, so no chunks")
@@ -190,6 +211,8 @@ class SegmentReader:
         row = None if self._ledger is None else self._ledger.segset(segment.session)
         if row is None:
             return self._listed(segment)
+        if row.phase == Phase.GONE:
+            return []
         if row.gens is None:
             return [_FIRST]
         try:
@@ -198,10 +221,23 @@ class SegmentReader:
             return self._listed(segment)
         return [] if counts is None else [counts]
 
+    def counting(self, segment: SegmentId, read: Callable[[str], _T]) -> _T:
+        """What `read` gives for the generation that counts, or may count, and for no other one.
+
+        Raises `DamagedObject`.
+        """
+        now = self.generations(segment)
+        if not now:
+            raise Missing(f"{self.name(segment)}: a collection removed it")
+        return self._search(segment, now, read)
+
     def _found(self, segment: SegmentId, read: Callable[[str], _T]) -> _T:
         """What `read` gives for the first generation that has it."""
         with self._lock:
             tries = [self._moved.get(segment, _FIRST)]
+        return self._search(segment, tries, read)
+
+    def _search(self, segment: SegmentId, tries: list[str], read: Callable[[str], _T]) -> _T:
         left, wait = self.store.settles_within, _FIRST_WAIT
         while True:
             damage: DamagedObject | None = None
@@ -246,7 +282,7 @@ class SegmentReader:
         if generation == _FIRST:
             places = [(pointer.offset, pointer.length) for pointer in wanted]
             return layout.segment_name(self.domain, segment), places
-        tail = self._tail(segment, generation)
+        tail = self.tail_of(segment, generation)
         return tail.name, [_place(tail, pointer) for pointer in wanted]
 
     def _block(self, name: str, number: int) -> bytes:
@@ -267,30 +303,6 @@ class SegmentReader:
         listed = layout.named(self.store, prefix, layout.parse_segment_name)
         found = [generation for _item, (_segment, generation) in listed]
         return sorted(found, key=layout.cycle_of, reverse=True) or [_FIRST]
-
-    def _tail(self, segment: SegmentId, generation: str) -> Tail:
-        """Raises `ObjectNotFound` and `DamagedObject`."""
-        with self._lock:
-            if (segment, generation) in self._tails:
-                return self._tails[segment, generation]
-        name = layout.segment_name(self.domain, segment, generation)
-        size = self.store.stat(name).size
-        data = self.store.get(name, offset=-segments.SUFFIX)
-        sealed = layout.footer_of(data, name)
-        if sealed is None:
-            data = self.store.get(name, offset=-layout.trailer_length(data))
-            sealed = layout.footer_of(data, name)
-        if sealed is None:
-            raise DamagedObject(f"{name}: its footer is cut off")
-        key = self.metadata_key.footer_key(self.domain, segment.session, segment.seq, generation)
-        plain = keys.unseal(key, sealed, f"{name}: footer")
-        footer = Footer.decode(plain, name)
-        tail = Tail(segment, generation, name, size, size - len(data), data, footer)
-        with self._lock:
-            self._tails[segment, generation] = tail
-            if len(self._tails) > _KEPT:
-                self._tails.popitem(last=False)
-        return tail
 
 
 def _place(tail: Tail, pointer: Pointer) -> tuple[int, int]:

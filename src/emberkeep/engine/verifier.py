@@ -28,7 +28,7 @@ from emberkeep.engine.marks import Marks
 from emberkeep.engine.segments import ChunkIds
 from emberkeep.engine.stored import SegmentReader, Tail
 from emberkeep.engine.work import Checkpoint, Progress, Report
-from emberkeep.stores.errors import ObjectNotFound, StoreError
+from emberkeep.stores.errors import StoreError
 
 _CHUNK_LIMIT = 1 << 20  # bytes
 
@@ -73,16 +73,20 @@ def examine(
 
     Returns the former.  Reads their whole maps.
     """
-    names = damage.in_ledger(ledger.bad(reader.domain))
-    bad = damage.read(reader.store, reader.metadata_key, names)
-    quarantined = []
-    for root in found:
-        lines = _damage_of(reader, root, bad, checkpoint)
-        if ledger.state(SessionId(root)) == State.COMMITTED:
-            ledger.quarantine(root, lines)
-            if lines:
-                quarantined.append(root)
-    return quarantined
+    found = list(found)
+    while True:
+        names = damage.in_ledger(ledger.bad(reader.domain))
+        bad = damage.read(reader.store, reader.metadata_key, names)
+        quarantined = []
+        for root in found:
+            lines = _damage_of(reader, root, bad, checkpoint)
+            if ledger.state(SessionId(root)) == State.COMMITTED:
+                ledger.quarantine(root, lines)
+                if lines:
+                    quarantined.append(root)
+        # Another one may have found damage meanwhile, and be overruled now.
+        if set(damage.in_ledger(ledger.bad(reader.domain))) <= set(names):
+            return quarantined
 
 
 def _damage_of(reader: SegmentReader, root: RootId, bad: Bad, checkpoint: Checkpoint) -> list[str]:
@@ -147,6 +151,7 @@ class _Verification:
         self._segments = self._read = self._left = 0
 
     def run(self) -> Verified:
+        self._tidy()
         fence = self._ledger.fence(self._reader.domain, 0)
         self._live = [root for root, state in fence.roots.items() if state == State.COMMITTED]
         backups = len(self._live)
@@ -169,6 +174,21 @@ class _Verification:
             damaged=tuple(dict.fromkeys(self._damaged)),
             quarantined=tuple(quarantined),
         )
+
+    def _tidy(self) -> None:
+        """Remove the lists of damage that no longer count, or never did."""
+        listed = list(self._reader.store.list(f"d/{self._reader.domain}/bad/"))
+        named = set[str]()
+        for session, names in self._ledger.bad(self._reader.domain).items():
+            kept = [n for n in names if self._reader.generation(layout.parse_bad_name(n))]
+            if len(kept) < len(names):
+                self._ledger.mark_bad(session, kept)
+            named |= set(kept)
+        for item in listed:
+            with contextlib.suppress(ValueError):
+                layout.parse_bad_name(item.name)
+                if item.name not in named:
+                    self._reader.store.delete(item.name)
 
     def _walk(self, live: Collection[RootId]) -> set[RootId]:
         """Mark what the roots reach; returns those that can't be walked whole."""
@@ -208,7 +228,7 @@ class _Verification:
         for seq in seqs:
             if seq < begin:
                 continue
-            if self._share < 1 and self._depth > 1 and self._read > self._share * self._total:
+            if self._depth > 1 and self._has_read_enough():
                 if seq != seqs[0]:
                     self._ledger.check(row.session, depth=self._depth, position=seq)
                 self._left += sum(1 for other in seqs if other >= seq)
@@ -218,6 +238,10 @@ class _Verification:
             self._report(Progress(min(self._read, self._total), self._total, 0))
         if self._depth > 1:
             self._ledger.check(row.session, depth=self._depth, position=0)
+
+    def _has_read_enough(self) -> bool:
+        # Also ids are read, which nobody's map reaches: all of them is more than the total.
+        return self._share < 1 and self._read > self._share * self._total
 
     def _check_segment(self, segment: SegmentId) -> None:
         """Replace the list of the segment's damage by what is found now."""
@@ -253,27 +277,25 @@ class _Verification:
             )
         if kept != list(row.bad):
             self._ledger.mark_bad(segment.session, kept)
-        for name in set(row.bad) - set(kept):
-            with contextlib.suppress(StoreError):  # nobody reads it; it goes with its segset
-                reader.store.delete(name)
+        for name in row.bad:
+            if name not in kept:
+                with contextlib.suppress(StoreError):  # nobody reads it; it goes with its segset
+                    reader.store.delete(name)
 
     def _damage(self, segment: SegmentId, wanted: frozenset[int]) -> set[int]:
         """The damaged and missing ones of the wanted records."""
-        tried: list[str] = []
-        while True:
-            found: set[int] | None = None
-            generations = self._reader.generations(segment)
-            row = self._ledger.segset(segment.session)
-            if generations in ([], tried) or row is None or row.phase == Phase.GONE:
-                return set(wanted)
-            tried = generations
-            for generation in generations:  # more than one only if nobody can tell which counts
-                with contextlib.suppress(ObjectNotFound, DamagedObject):
-                    damaged = self._look(segment, generation, wanted)
-                    found = damaged if found is None else found & damaged
-            if found is not None:
-                return found
-            # All are missing, or a collection has just replaced them.
+        found: set[int] | None = None
+
+        def look(generation: str) -> None:
+            nonlocal found
+            damaged = self._look(segment, generation, wanted)
+            found = damaged if found is None else found & damaged
+            if found:  # another one may have them, if nobody can tell which counts
+                raise DamagedObject(_line(self._reader, segment, found))
+
+        with contextlib.suppress(DamagedObject):
+            self._reader.counting(segment, look)
+        return set(wanted) if found is None else found
 
     def _needed(self) -> Marks:
         """What the backups reach that were there at the begin and still are."""

@@ -325,6 +325,12 @@ class SettlingConformance:
         assert ledger.incarnation() == 3
         assert ledger.begin_cycle(seen=11) == 12
 
+    def test_what_was_found_has_seen_all_cycles(self, ledger: Ledger) -> None:
+        known, new = committed(ledger), new_session()
+        found = [Found(SessionId(one), committed=True, gens=None) for one in (known, new)]
+        settle(ledger, *found, cycle=10)
+        assert segset(ledger, known).cycle == segset(ledger, new).cycle == 10
+
     def test_settling_a_domain_leaves_the_others_alone(self, ledger: Ledger) -> None:
         root, foreign = committed(ledger), committed(ledger)
         session = writing(ledger, base=root, pins=[foreign])

@@ -1,0 +1,142 @@
+"""What may go wrong between a process and a service that it asks."""
+
+import contextlib
+from collections.abc import Callable
+from enum import Enum, auto
+from random import Random
+from typing import Protocol, TypeVar
+
+from tests.engine.simulation.scheduler import Scheduler
+
+from emberkeep.stores.errors import StoreError
+
+T = TypeVar("T")
+
+
+class Fate(Enum):
+    """Of one request."""
+
+    DONE = auto()
+    UNANSWERED = auto()  # done, but the caller is told that it failed
+    FAILED = auto()
+    LATE = auto()  # the caller is told that it failed; it is done some time later
+    TWICE = auto()  # done, and once again some time later
+    CRASH = auto()  # the caller ends before it is done
+    CRASH_LATE = auto()  # the caller ends, and it is done some time later
+    HANGS = auto()  # until nobody else has anything to do; then it is done
+
+
+class Faults(Protocol):
+    """Decides the fate of each request.  `verb` says whether something is changed by it."""
+
+    def __call__(self, service: str, verb: str, name: str) -> Fate: ...
+
+
+def faultless(_service: str, _verb: str, _name: str) -> Fate:
+    return Fate.DONE
+
+
+class RandomFaults:
+    """Each kind of fault at its rate; the rates are drawn, so that some runs have none."""
+
+    def __init__(self, random: Random) -> None:
+        self.until_crash: int | None = None  # requests
+        self._random = random
+        self._crash = random.choice((0, 0.002, 0.01))
+        self._store = random.choice((0, 0.002, 0.02))
+        self._ledger = random.choice((0, 0.002, 0.02))
+
+    def __call__(self, service: str, verb: str, name: str) -> Fate:
+        if self.until_crash is not None:
+            self.until_crash -= 1
+            if self.until_crash < 0:
+                self.until_crash = None
+                return Fate.CRASH
+        draw = self._random.random()
+        late = service == "store" and verb in ("put", "delete")
+        if draw < self._crash:
+            return Fate.CRASH_LATE if late and draw < self._crash / 2 else Fate.CRASH
+        draw -= self._crash
+        if service == "ledger":
+            if draw < self._ledger:
+                return Fate.UNANSWERED if draw < self._ledger / 2 else Fate.FAILED
+        elif draw < self._store:
+            fates = [Fate.FAILED]
+            if late:
+                fates += [Fate.UNANSWERED, Fate.LATE, Fate.TWICE, Fate.TWICE]
+            return self._random.choice(fates)
+        return Fate.DONE
+
+
+class Network:
+    """Brings requests to their services, in the actors' turns."""
+
+    def __init__(self, scheduler: Scheduler, random: Random, faults: Faults) -> None:
+        self.faults = faults
+        self.log: list[tuple[int, str, str, str, str, str]] = []
+        self.under_way: list[tuple[int, Callable[[], object]]] = []  # until which turn
+        self._scheduler = scheduler
+        self._random = random
+        scheduler.before_turn = self._land_due
+
+    def ask(
+        self, service: str, verb: str, name: str, effect: Callable[[], T], failure: type[Exception]
+    ) -> T:
+        """What `effect` gives, or `failure`, or the caller's end."""
+        scheduler = self._scheduler
+        scheduler.take_turn()
+        if scheduler.current is None:
+            return effect()
+        fate = self.faults(service, verb, name)
+        self.log.append(
+            (scheduler.turns, scheduler.current.name, service, verb, name, fate.name.lower())
+        )
+        match fate:
+            case Fate.CRASH:
+                scheduler.crash()
+            case Fate.CRASH_LATE:
+                self._later(effect)
+                scheduler.crash()
+            case Fate.HANGS:
+                scheduler.stall()
+            case Fate.LATE:
+                self._later(effect)
+                raise failure("no answer in time")
+            case Fate.FAILED:
+                raise failure("no connection")
+            case Fate.UNANSWERED:
+                effect()
+                raise failure("the answer was lost")
+            case Fate.TWICE:
+                self._later(effect)
+        return effect()
+
+    def land(self) -> None:
+        """Let everything arrive that is under way."""
+        landing, self.under_way = self.under_way, []
+        for _turn, effect in landing:
+            _arrive(effect)
+
+    def note(self, what: str) -> None:
+        """Say something in the log."""
+        actor = self._scheduler.current
+        self.log.append((self._scheduler.turns, actor.name if actor else "-", "", what, "", ""))
+
+    def _later(self, effect: Callable[[], object]) -> None:
+        self.under_way.append(
+            (self._scheduler.turns + self._random.choice((3, 30, 150, 1000)), effect)
+        )
+
+    def _land_due(self) -> None:
+        if not self.under_way:
+            return
+        due = [effect for turn, effect in self.under_way if turn <= self._scheduler.turns]
+        if due:
+            self.under_way = [one for one in self.under_way if one[0] > self._scheduler.turns]
+            for effect in due:
+                _arrive(effect)
+
+
+def _arrive(effect: Callable[[], object]) -> None:
+    with contextlib.suppress(StoreError):  # nobody waits for the answer
+        effect()
