@@ -17,13 +17,12 @@ def live(seed: int) -> World:
             random,
             faults=faults,
             burst=random.choice((1, 3, 10, 40)),
-            stalls=random.choice((0, 0.005, 0.03)),
             settles_within=random.choice((0, 0, SETTLES)),
             domains=(domains := random.choice((1, 1, 1, 2))),
             volumes=domains * random.choice((1, 2)),
         )
         try:
-            for _ in range(random.choice((0, 4, 10, 20))):
+            for _ in range(random.choice((0, 5, 15, 25))):
                 _begin(world, faults)
             for _ in range(random.choice((1, 1, 2))):
                 _round(world)
@@ -40,10 +39,10 @@ def _begin(world: World, faults: RandomFaults) -> None:
     """Something that is done alone, and perhaps not to its end."""
     random = world.random
     task = random.choice((actors.back_up,) * 4 + (actors.delete,) * 2 + (actors.collect,) * 2)
-    faults.until_crash = random.randrange(40) if random.random() < 0.3 else None
+    faults.quiet, faults.until_crash = True, random.choice((None, None, random.randrange(40)))
     world.scheduler.start("first", actors.one(world, task))
     world.scheduler.run()
-    faults.until_crash = None
+    faults.quiet, faults.until_crash = False, None
 
 
 def _round(world: World) -> None:
@@ -53,7 +52,7 @@ def _round(world: World) -> None:
         scheduler.start(f"p{number}", actors.process(world))
     if random.random() < 0.25:
         scheduler.start("damage", actors.one(world, actors.damage))
-    if random.random() < 0.25:
+    if random.random() < 0.2:
         scheduler.start("operator", actors.operator(world))
     scheduler.run()
     while world.before is not None:

@@ -23,6 +23,7 @@ class Fate(Enum):
     TWICE = auto()  # done, and once again some time later
     CRASH = auto()  # the caller ends before it is done
     CRASH_LATE = auto()  # the caller ends, and it is done some time later
+    SLOW = auto()  # done after others did a lot
     HANGS = auto()  # until nobody else has anything to do; then it is done
 
 
@@ -37,14 +38,20 @@ def faultless(_service: str, _verb: str, _name: str) -> Fate:
 
 
 class RandomFaults:
-    """Each kind of fault at its rate; the rates are drawn, so that some runs have none."""
+    """Each kind of fault at its rate; the rates are drawn, so that some lives have none.
+
+    Around the transactions on which most depends all are more frequent.
+    """
 
     def __init__(self, random: Random) -> None:
+        self.quiet = False  # nothing goes wrong but by
         self.until_crash: int | None = None  # requests
         self._random = random
         self._crash = random.choice((0, 0.002, 0.01))
+        self._hang = random.choice((0, 0.004, 0.02))
         self._store = random.choice((0, 0.002, 0.02))
         self._ledger = random.choice((0, 0.002, 0.02))
+        self._critical = 0  # requests from now on
 
     def __call__(self, service: str, verb: str, name: str) -> Fate:
         if self.until_crash is not None:
@@ -52,11 +59,19 @@ class RandomFaults:
             if self.until_crash < 0:
                 self.until_crash = None
                 return Fate.CRASH
+        if self.quiet:
+            return Fate.DONE
         draw = self._random.random()
+        self._critical = 4 if verb in _CRITICAL else self._critical - 1
+        if self._critical > 0:
+            draw /= 4
         late = service == "store" and verb in ("put", "delete")
         if draw < self._crash:
             return Fate.CRASH_LATE if late and draw < self._crash / 2 else Fate.CRASH
         draw -= self._crash
+        if draw < self._hang:
+            return Fate.HANGS if draw < self._hang / 4 else Fate.SLOW
+        draw -= self._hang
         if service == "ledger":
             if draw < self._ledger:
                 return Fate.UNANSWERED if draw < self._ledger / 2 else Fate.FAILED
@@ -66,6 +81,9 @@ class RandomFaults:
                 fates += [Fate.UNANSWERED, Fate.LATE, Fate.TWICE, Fate.TWICE]
             return self._random.choice(fates)
         return Fate.DONE
+
+
+_CRITICAL = ("begin", "commit", "abort", "drop", "drain", "fence", "gate", "settle")
 
 
 class Network:
@@ -99,6 +117,8 @@ class Network:
                 scheduler.crash()
             case Fate.HANGS:
                 scheduler.stall()
+            case Fate.SLOW:
+                scheduler.stall(self._random.choice((10, 60, 300)))
             case Fate.LATE:
                 self._later(effect)
                 raise failure("no answer in time")

@@ -33,8 +33,8 @@ class Actor:
 class Scheduler:
     """Decides who goes on.  Outside of `run` all is done at once, by the caller."""
 
-    def __init__(self, random: Random, *, burst: int = 1, stalls: float = 0) -> None:
-        """`burst`: turns that one takes in a row, on average; `stalls`: how often one hangs."""
+    def __init__(self, random: Random, *, burst: int = 1) -> None:
+        """`burst`: turns that one takes in a row, on average."""
         self.now = 1e6  # seconds
         self.turns = 0
         self.current: Actor | None = None
@@ -43,7 +43,6 @@ class Scheduler:
         self.error: BaseException | None = None
         self._random = random
         self._burst = burst
-        self._stalls = stalls
         self._left = 0  # of the burst
         self._killer: Actor | None = None
         self._done = threading.Semaphore(0)
@@ -71,9 +70,6 @@ class Scheduler:
             raise Crash
         self.turns += 1
         self.now += _TICK
-        if self._random.random() < self._stalls:
-            actor.stalled_until = self.turns + self._random.choice((10, 60, 300, _FOR_LONG))
-            self._left = 0
         self._let_others(actor)
 
     def sleep(self, seconds: float) -> None:

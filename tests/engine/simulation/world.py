@@ -67,13 +67,12 @@ class World:
         *,
         faults: Faults = faultless,
         burst: int = 1,
-        stalls: float = 0,
         settles_within: float = 0,
         domains: int = 1,
         volumes: int = 1,
     ) -> None:
         self.random = random
-        self.scheduler = Scheduler(random, burst=burst, stalls=stalls)
+        self.scheduler = Scheduler(random, burst=burst)
         self.network = Network(self.scheduler, random, faults)
         self.store = SimulatedStore(
             self.network, self.scheduler, random, settles_within=settles_within
