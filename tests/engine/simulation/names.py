@@ -68,7 +68,7 @@ class Names:
             if row and row.phase != Phase.GONE and row.gens == name:
                 self._fail(f"{name} was removed, but it counts: {row}")
         elif kind == "r":
-            state = ledger.state(layout.parse_root_name(name))
+            state = ledger.state(SessionId(layout.parse_root_name(name)))
             if state not in (State.ABORTED, State.REMOVING, State.REMOVED):
                 self._fail(f"{name} was removed, but it is {state}")
 

@@ -107,6 +107,10 @@ def _check_what_is_left(world: World, domain: DomainId) -> None:
             if _is_sparse(reader, segment, generation, reached):
                 world.fail(f"{segment}.{generation} is sparse, but was not compacted")
     there = _objects(world, domain)
+    hints = {name for name in there if "/h/" in name}
+    if len(hints) > (1 if live else 0):
+        world.fail(f"hints that nobody merged: {sorted(hints)}")
+    there -= hints
     if there != wanted:
         world.fail(f"not needed: {sorted(there - wanted)}; missing: {sorted(wanted - there)}")
     if quarantined := world.ledger.fence(domain, 0).quarantined:

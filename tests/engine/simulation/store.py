@@ -110,4 +110,4 @@ class SimulatedStore:
 
 def _is_old(name: str) -> bool:
     """What was put, and is seen, since long ago."""
-    return name == FORMAT or "/key/" in name
+    return name == FORMAT or "key/" in name
