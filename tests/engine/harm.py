@@ -299,6 +299,8 @@ class Ward:
         _d, domain, _key, last = name.split("/")
         number = last.partition(".")[0]
         plain = self.domains[domain]
+        if len(plain.data_keys) == 1:
+            return self._if_another(name)
         own = {RootId(r) for r in plain.roots() if plain.root(r).layout["key"] == int(number)}
         return Outcome(lost=frozenset(own), found_by_its_key=True)
 
