@@ -109,7 +109,8 @@ class Trial:
         try:
             patient.collect()
         except DamagedObject:
-            assert garbage(patient) == (WARD.lived.life.domain in self.name)
+            # What stops the collection of one domain is nothing to the other, where no garbage is.
+            assert garbage(patient) or WARD.lived.life.domain not in self.name
             assert self.outcome.seen_at_once
         self.put_back(patient)
 

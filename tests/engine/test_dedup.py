@@ -20,6 +20,7 @@ from emberkeep.engine.repository import Settings, Written
 from emberkeep.stores.base import Buffer, StoredObject
 from emberkeep.stores.errors import StoreError
 from emberkeep.stores.memory import MemoryStore
+from emberkeep.testing.engine import repeatable
 
 # One thread, so that it is known which chunks come first.
 SETTINGS = Settings(
@@ -236,6 +237,16 @@ def test_damaged_hints_vanish_with_the_last_backup(place: Place) -> None:
     collect(place)
     _damaged(place)
     delete_all(place, written)
+
+
+def test_hints_that_are_none_are_ignored_and_vanish(place: Place) -> None:
+    name = layout.merged_hints_name(place.domain, "9-00000000")
+    key = place.repository._metadata_key.object_key(name)
+    place.store.put(name, keys.seal(key, b"of a later release", repeatable("hints")))
+    back_up(place, COMMON)
+    assert back_up(place, COMMON).new_chunks < LOST
+    collect(place)
+    assert name not in place.names("h")
 
 
 def test_foreign_objects_among_the_hints_are_left_alone(place: Place) -> None:

@@ -56,7 +56,7 @@ def check(rows: list[dict[str, Any]], pieces: int) -> None:
     first, changed = scattered.places(pieces)
     now = first | changed
     backups = ((first, first), (now, changed), (now, set[int]()))
-    objects = 2  # the repository's format and the domain's key
+    objects = 3  # `format`, the metadata key and the domain's key
     for done, (row, (volume, new)) in enumerate(zip(rows, backups, strict=False), 1):
         node_records, node_bytes = map_of(volume, new)
         assert row["node_records"] == node_records

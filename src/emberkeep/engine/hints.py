@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emberkeep.engine import keys, layout
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import SessionId
 from emberkeep.engine.keys import Random
 from emberkeep.engine.layout import SegmentId
@@ -52,6 +52,7 @@ KEPT = 16 * MOST + LOOSE_BYTES  # bytes in memory
 _END = b"\x02"  # samples are the ids below it
 _HEAD = struct.Struct("<II")
 _SESSION_BYTES = 16
+_SAMPLE_BYTES = 16
 _log = logging.getLogger(__name__)
 
 
@@ -115,8 +116,11 @@ class Hints:
 
     @classmethod
     def decode(cls, plain: bytes) -> "Hints":
+        """Raises one of `MALFORMED` if `plain` is none."""
         count, sessions = _HEAD.unpack_from(plain)
         start = _HEAD.size + _SESSION_BYTES * sessions
+        if len(plain) != start + _SAMPLE_BYTES * count:
+            raise ValueError("of another length than it says")
         table = [
             plain[at : at + _SESSION_BYTES].hex() for at in range(_HEAD.size, start, _SESSION_BYTES)
         ]
@@ -261,6 +265,7 @@ def _readable(reader: SegmentReader, items: Iterable[StoredObject]) -> Iterator[
             plain = keys.unseal(
                 reader.metadata_key.object_key(item.name), reader.store.get(item.name), item.name
             )
-        except (ObjectNotFound, DamagedObject):
+            hints = Hints.decode(plain)
+        except (ObjectNotFound, DamagedObject, *MALFORMED):
             continue
-        yield Hints.decode(plain)
+        yield hints
