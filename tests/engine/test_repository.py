@@ -503,7 +503,7 @@ def test_of_two_repositories_made_at_once_the_one_that_stays_counts() -> None:
 
     def overwritten(seconds: float) -> None:
         assert seconds > 0
-        store._objects["format"] = other.get("format")
+        store._objects |= other._objects
 
     made = Repository.create(store, a_key_manager(), sleep=overwritten)
     assert made.id == first.id
