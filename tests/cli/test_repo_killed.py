@@ -18,6 +18,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def end(process: "subprocess.Popen[str]", how: signal.Signals) -> tuple[int, str, str]:
     process.send_signal(how)
+    process.send_signal(signal.SIGCONT)
     output, errors = process.communicate(timeout=60)
     return process.returncode, output, errors
 
@@ -66,9 +67,9 @@ def test_a_backup_that_was_killed_while_another_volume_is_backed_up_harms_neithe
 ) -> None:
     process = tool.start("backup", large)
     until(tool.segments, process)
+    process.send_signal(signal.SIGSTOP)
     tool.back_up(image)
     tool.output("collect")
-    assert process.poll() is None
     assert end(process, signal.SIGKILL)[0] == -signal.SIGKILL
     tool.output("collect")
     assert tool.back_up(large)["resumed"]
@@ -85,6 +86,7 @@ def test_a_restore_that_ends_early_leaves_no_file(
     partial = tool.directory / ".out.raw.emberkeep-partial"
     process = tool.start("restore", "latest", target)
     until(lambda: partial.exists() and partial.stat().st_blocks > 1000, process)
+    process.send_signal(signal.SIGSTOP)
     assert "another process restores" in tool.refusal("restore", "latest", target)
     code, _output, errors = end(process, how)
     assert code == (130 if how == signal.SIGINT else -how)

@@ -522,14 +522,17 @@ def test_a_long_backup_gives_signs_of_life(house: House) -> None:
 
 def test_a_long_restore_gives_signs_of_life(house: House) -> None:
     house.ledger._clock = lambda: house.now
-    domain, written = house.domains[0], house.backups[0]
+    domain, size = house.domains[0], 300 * CHUNK
+    written = house.repository.back_up(
+        Image(repeatable("long")(size)), domain=domain, description={}, settings=SETTINGS
+    )
 
     def work() -> None:
         house.now += 1.5 * BEAT_SECONDS
         assert house.ledger.expire(silent_for=2 * BEAT_SECONDS) == []
 
     begin = house.now
-    house.repository.restore(domain, written.root, Disk(written.size), checkpoint=work)
+    house.repository.restore(domain, written.root, Disk(size), settings=SETTINGS, checkpoint=work)
     assert house.now - begin > 2 * BEAT_SECONDS
 
 
