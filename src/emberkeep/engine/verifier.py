@@ -216,7 +216,7 @@ class _Verification:
         seqs = self._reached.seqs(row.session)
         if not seqs:
             return
-        begin = row.position if self._depth > 1 else 0
+        begin = row.position if self._depth > 1 and self._share < 1 else 0
         for seq in seqs:
             if seq < begin:
                 continue
