@@ -229,6 +229,15 @@ def test_a_whole_verification_leaves_nothing_for_the_next(place: Place) -> None:
     assert (verified.left, verified.quarantined) == (0, (written.root,))
 
 
+def test_a_whole_verification_begins_at_the_begin_wherever_the_last_one_left_off(
+    place: Place,
+) -> None:
+    written = place.back_up(DATA, settings=SETTINGS)
+    assert place.repository.verify(place.domain, share=0.2).left > 0
+    place.tamper(segment(place, written, 0), flipped(80))
+    assert place.repository.verify(place.domain, share=1).quarantined == (written.root,)
+
+
 def test_lists_of_damage_that_nobody_names_go(place: Place) -> None:
     written = place.back_up(DATA, settings=SETTINGS)
     place.tamper(segment(place, written, 1), flipped(80))

@@ -224,7 +224,7 @@ class _Verification:
                 self._reader.gens(row.gens)
             except DamagedObject as error:  # no backup needs it while a listing tells as much
                 self._damaged.append(str(error))
-        begin = row.position if self._depth > 1 else 0
+        begin = row.position if self._depth > 1 and self._share < 1 else 0
         for seq in seqs:
             if seq < begin:
                 continue
