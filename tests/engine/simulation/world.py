@@ -23,6 +23,7 @@ from tests.engine.simulation.volumes import CHUNK, Restored, Snapshot, Volume
 
 from emberkeep.engine import keys, segments
 from emberkeep.engine.ids import DomainId, RootId, SessionId
+from emberkeep.engine.ledger import State
 from emberkeep.engine.memory_ledger import MemoryLedger
 from emberkeep.engine.repository import Repository, Settings
 from emberkeep.testing.engine import a_key_manager, a_ledger, repeatable
@@ -187,7 +188,16 @@ class World:
             if count and root not in whole and not self.is_affected(root):
                 why = settled[self.domain_of[root]].broken.get(root)
                 self.fail(f"{root} was available before the database was put back: {why}")
-        self.rows = Counter({root: max(1, self.rows[root]) for root in sorted(whole)})
+        kept = {
+            root
+            for domain in settled.values()
+            for root in domain.broken
+            if self.ledger.now.state(SessionId(root)) == State.COMMITTED
+        }
+        missed = {root for root in kept if self.before.rows[root]}
+        for root in sorted(kept - missed):  # late roots of attempts that failed: nobody wants them
+            self.ledger.now.drop(root)
+        self.rows = Counter({root: max(1, self.rows[root]) for root in sorted(whole | missed)})
         self.before = None
 
     def _ledger_that_counts(self) -> MemoryLedger | None:
