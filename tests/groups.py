@@ -7,8 +7,15 @@ import subprocess
 import sys
 import time
 
+SIMULATION = [
+    f"tests/engine/{name}.py" for name in ("test_simulation", "test_crash_points", "test_mutants")
+]
 GROUPS: dict[str, list[str]] = {
-    "engine": ["-n", "auto", "-m", "slow", "tests/engine"],
+    "engine": [
+        *("-n", "auto", "-m", "slow", "tests/engine"),
+        *(f"--ignore={name}" for name in SIMULATION),
+    ],
+    "simulation": ["-n", "auto", "-m", "slow", *SIMULATION],
     "kill": ["-n", "3", "-m", "slow", "tests/system/test_kill.py"],
     "memory": ["-m", "slow", "tests/system/test_memory.py"],
     "demo": ["-m", "slow", "tests/system/test_demo.py"],
