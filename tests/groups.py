@@ -7,9 +7,17 @@ import subprocess
 import sys
 import time
 
+SIMULATION = [
+    f"tests/engine/{name}.py" for name in ("test_simulation", "test_crash_points", "test_mutants")
+]
+SCALE = "tests/engine/test_scale.py"
 GROUPS: dict[str, list[str]] = {
-    "engine": ["-n", "auto", "-m", "slow", "tests/engine", "--ignore=tests/engine/test_scale.py"],
-    "scale": ["-m", "slow", "-s", "tests/engine/test_scale.py"],
+    "engine": [
+        *("-n", "auto", "-m", "slow", "tests/engine"),
+        *(f"--ignore={name}" for name in (*SIMULATION, SCALE)),
+    ],
+    "simulation": ["-n", "auto", "-m", "slow", *SIMULATION],
+    "scale": ["-m", "slow", "-s", SCALE],
     # Each file in a process of its own, with servers of its own.
     "stores": ["-n", "2", "--dist", "loadfile", "-m", "slow", "tests/services"],
     "kill": ["-n", "3", "-m", "slow", "tests/system/test_kill.py"],

@@ -17,7 +17,6 @@ from emberkeep.engine import (
 )
 from emberkeep.engine.blockmap import Nodes
 from emberkeep.engine.collector import _Cycle
-from emberkeep.engine.earlier import Earlier
 from emberkeep.engine.ids import DomainId, RootId, SessionId
 from emberkeep.engine.layout import Pointer, SegmentId
 from emberkeep.engine.ledger import Begun, Fence, Phase, Segset, State
@@ -338,18 +337,6 @@ def checkpoint_before_its_segments(patch: Patch) -> None:
     patch.setattr(writer._Packer, "_save_now_and_then", save)
 
 
-def dedup_against_what_is_gone(patch: Patch) -> None:
-    """A predecessor's segments are used as they lie there, whatever the ledger says."""
-
-    def read(self: Earlier, session: SessionId) -> Any:
-        with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(self._reader, "generation", lambda _segment: "0")
-            yield from real(self, session)
-
-    real = Earlier._read
-    patch.setattr(Earlier, "_read", read)
-
-
 def a_404_is_believed(patch: Patch) -> None:
     """A reader does not look for another generation."""
 
@@ -362,12 +349,6 @@ def a_404_is_believed(patch: Patch) -> None:
     patch.setattr(SegmentReader, "_search", search)
 
 
-def a_rollback_goes_unnoticed(patch: Patch) -> None:
-    """Nobody compares the ledger with the store."""
-    patch.setattr(_Cycle, "_seen", lambda *_: 0)
-    patch.setattr(_Cycle, "_is_there", lambda *_: True)
-
-
 def rows_of_unknown_roots(patch: Patch) -> None:
     """A root that the ledger does not know is taken for a stray."""
 
@@ -378,13 +359,6 @@ def rows_of_unknown_roots(patch: Patch) -> None:
                 self._store.delete(item.name)
 
     patch.setattr(_Cycle, "_tidy_roots", tidy)
-
-
-def settled_by_the_newest_generation(patch: Patch) -> None:
-    def choose(self: settling._Survey, segment: SegmentId) -> str:
-        return max(self._generations.get(segment, {"0"}), key=layout.cycle_of)
-
-    patch.setattr(settling._Survey, "_choose", choose)
 
 
 def settled_by_listings(patch: Patch) -> None:
@@ -447,16 +421,14 @@ MUTANTS: tuple[Mutant, ...] = (
     sessions_by_number,
     nonces_used_again,
     checkpoint_before_its_segments,
-    dedup_against_what_is_gone,
     a_404_is_believed,
-    a_rollback_goes_unnoticed,
     rows_of_unknown_roots,
-    settled_by_the_newest_generation,
     settled_by_listings,
     settled_to_deleted_roots,
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_a_mutant_is_found(mutant: Mutant, monkeypatch: Patch) -> None:
     mutant(monkeypatch)

@@ -108,6 +108,23 @@ def test_a_root_whose_segments_go_while_it_is_removed_stops_nobody(
     assert segments(place, doomed) == []
 
 
+def test_segments_that_a_collection_gave_up_serve_no_successor_though_they_are_there(
+    store: Interrupted, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, written, data = an_increment(place)
+    place.repository.delete(place.domain, base.root)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "delete", lambda _name: None)  # a zombie that will go on later
+        place.repository.collect(place.domain)
+    assert segments(place, base)[0].endswith("00000000.0")
+    again = place.back_up(DATA, predecessor=SessionId(base.root), settings=SETTINGS)
+    assert again.new_chunks == 60
+    for _ in range(2):
+        place.repository.collect(place.domain)
+    assert place.restored(again) == DATA
+    assert place.restored(written) == data
+
+
 def test_a_session_whose_gens_are_damaged_goes_when_nobody_needs_it(place: Place) -> None:
     base, written, data = an_increment(place)
     place.repository.delete(place.domain, base.root)

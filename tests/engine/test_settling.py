@@ -141,6 +141,33 @@ def test_a_backup_whose_records_were_compacted_away_is_broken(place: Place) -> N
     assert place.restored(written) == data
 
 
+def test_what_a_collection_left_that_failed_at_its_gate_is_not_settled_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, written, data = an_increment(place)
+    place.repository.delete(place.domain, base.root)
+    gate = place.ledger.gate
+
+    def killed(session: SessionId, cycle: int, *, gens: str | None, gone: bool) -> bool:
+        if gens is not None:
+            raise Killed
+        return gate(session, cycle, gens=gens, gone=gone)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place.ledger, "gate", killed)
+        with pytest.raises(Killed):
+            place.repository.collect(place.domain)
+    # What the lost compaction took for dead lives again.
+    again = place.back_up(DATA, predecessor=SessionId(base.root), settings=SETTINGS)
+    assert again.new_chunks == 0
+    put_back(place, MemoryLedger())
+    assert len(place.repository.settle()[place.domain].backups) == 2
+    for _ in range(2):
+        place.repository.collect(place.domain)
+        assert place.restored(again) == DATA
+        assert place.restored(written) == data
+
+
 def test_a_backup_whose_root_is_gone_is_told(place: Place) -> None:
     written = place.back_up(DATA, settings=SETTINGS)
     place.store.delete(layout.root_name(place.domain, written.root))

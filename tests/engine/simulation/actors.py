@@ -5,7 +5,7 @@ did.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from tests.engine.simulation.ledger import LedgerUnreachable
@@ -41,12 +41,14 @@ def back_up(world: World, repository: Repository) -> None:
 
 
 def _an_earlier_attempt(world: World, volume: Volume) -> SessionId | None:
-    """Most often one that did not end."""
-    attempts = world.attempts[volume.name][-4:]
-    unfinished = [s for s in attempts if world.ledger.now.state(s) in _LIVING]
-    if unfinished and world.random.random() < 0.7:
-        return world.random.choice(unfinished)
-    return world.random.choice(attempts) if attempts else None
+    """Most often one that did not end, or one of which a collection left a part."""
+    ledger, random = world.ledger.now, world.random
+    attempts = world.attempts[volume.name]
+    unfinished = [s for s in attempts[-4:] if ledger.state(s) in _LIVING]
+    rows = [ledger.segset(s) for s in attempts]
+    parts = [row.session for row in rows if row and row.gens]
+    kinds = [unfinished, unfinished, unfinished, parts, attempts[-4:]]
+    return random.choice(random.choice([kind for kind in kinds if kind] or [[None]]))
 
 
 def _a_base(world: World, volume: Volume) -> RootId | None:
@@ -209,20 +211,19 @@ _TASKS: tuple[tuple[Task, int], ...] = (
 def process(world: World) -> Callable[[], None]:
     """A process that does one to three things."""
     tasks, weights = zip(*_TASKS, strict=True)
-    chosen = world.random.choices(tasks, weights, k=world.random.choice((1, 1, 2, 3)))
+    return several(world, world.random.choices(tasks, weights, k=world.random.choice((1, 1, 2, 3))))
+
+
+def several(world: World, tasks: Sequence[Task]) -> Callable[[], None]:
+    """A process that does one thing after another."""
 
     def work() -> None:
         repository = world.process()
-        for task in chosen:
+        for task in tasks:
             world.network.note(task.__name__)
             task(world, repository)
 
     return work
-
-
-def one(world: World, task: Task) -> Callable[[], None]:
-    """A process that does one thing."""
-    return lambda: task(world, world.process())
 
 
 def operator(world: World) -> Callable[[], None]:
@@ -235,6 +236,8 @@ def operator(world: World) -> Callable[[], None]:
         world.network.note("saved the database")
         for number in range(random.randrange(4)):
             world.scheduler.start(f"later{number}", process(world))
+        if random.random() < 0.5:
+            world.scheduler.start("later", several(world, (delete, delete, collect)))
         world.scheduler.stall(random.randrange(300))
         world.scheduler.kill_others()
         world.network.land()
@@ -242,7 +245,6 @@ def operator(world: World) -> Callable[[], None]:
         blank = Saved(world.ledger.empty(), Counter())
         world.put_database_back(blank if random.random() < 0.1 else saved)
         if random.random() < 0.5:
-            world.scheduler.now += LONG  # or listings would hide what betrays it
             _forget_to_settle(world)
 
     return work
@@ -250,6 +252,7 @@ def operator(world: World) -> Callable[[], None]:
 
 def _forget_to_settle(world: World) -> None:
     """Collections before the ledger was settled: refused, or without harm."""
+    world.scheduler.now += LONG  # or listings would hide what betrays it
     for _ in range(world.random.randint(1, 4)):
         domain = world.random.choice(world.domains)
         with unreachable():
@@ -260,12 +263,14 @@ def _forget_to_settle(world: World) -> None:
 
 
 def settle(world: World) -> Callable[[], None]:
-    """An operator settles what was put back."""
+    """An operator settles what was put back, and takes it for done even if it was not."""
 
     def work() -> None:
         world.network.land()
         with unreachable():
             world.settle(world.process())
+        if world.before and world.random.random() < 0.5:
+            _forget_to_settle(world)
 
     return work
 

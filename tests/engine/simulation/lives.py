@@ -40,7 +40,7 @@ def _begin(world: World, faults: RandomFaults) -> None:
     random = world.random
     task = random.choice((actors.back_up,) * 4 + (actors.delete,) * 2 + (actors.collect,) * 2)
     faults.quiet, faults.until_crash = True, random.choice((None, None, random.randrange(40)))
-    world.scheduler.start("first", actors.one(world, task))
+    world.scheduler.start("first", actors.several(world, [task]))
     world.scheduler.run()
     faults.quiet, faults.until_crash = False, None
 
@@ -51,7 +51,7 @@ def _round(world: World) -> None:
     for number in range(random.randint(2, 9)):
         scheduler.start(f"p{number}", actors.process(world))
     if random.random() < 0.25:
-        scheduler.start("damage", actors.one(world, actors.damage))
+        scheduler.start("damage", actors.several(world, [actors.damage]))
     if random.random() < 0.2:
         scheduler.start("operator", actors.operator(world))
     scheduler.run()

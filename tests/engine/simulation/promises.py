@@ -1,12 +1,13 @@
 """The promises, looked at when everything has come to rest."""
 
+from tests.engine.simulation import actors
 from tests.engine.simulation.world import LONG, World
 
 from emberkeep.engine import layout, marks, roots
 from emberkeep.engine.blockmap import Nodes
 from emberkeep.engine.collector import SPARSE
 from emberkeep.engine.errors import DamagedObject
-from emberkeep.engine.ids import DomainId
+from emberkeep.engine.ids import DomainId, RootId, SessionId
 from emberkeep.engine.layout import Kind, Pointer, SegmentId
 from emberkeep.engine.ledger import State
 from emberkeep.engine.marks import Marks
@@ -29,7 +30,9 @@ def check(world: World) -> None:
     _verify(world, repository)  # whoever needs something damaged must not stop the collections
     _collect_twice(world, repository)
     _restore_all(world, repository, verified=True)
+    _restore_all(world, world.process(with_ledger=False))
     _verify(world, repository)
+    _heal(world, repository)
     if not world.damaged:
         for domain in world.domains:
             _check_what_is_left(world, domain)
@@ -63,6 +66,21 @@ def _verify(world: World, repository: Repository) -> None:
         verified = repository.verify(domain, depth=2)
         if verified.damaged and not world.damaged:
             world.fail(f"nothing is damaged, but a verification says so: {verified.damaged}")
+
+
+def _heal(world: World, repository: Repository) -> None:
+    """What is backed up now is whole, whatever was damaged of its base."""
+    for volume in world.volumes if world.damaged else ():
+        bases = [
+            root
+            for root in world.available(world.domain_of[volume.name])
+            if layout.root_name(world.domain_of[root], root)
+            not in world.damaged.get(SessionId(root), ())
+        ]
+        session = actors.attempt(
+            world, repository, volume, volume.snapshot(), base=bases[-1] if bases else None
+        )
+        world.restore(repository, RootId(session))
 
 
 def _end_sessions(world: World) -> None:

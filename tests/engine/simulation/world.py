@@ -106,13 +106,13 @@ class World:
             self.attempts[volume.name] = []
             self.domain_of[volume.name] = self.domains[number % domains]
 
-    def process(self) -> Repository:
+    def process(self, *, with_ledger: bool = True) -> Repository:
         """The repository as a new process opens it."""
         self._processes += 1
         return Repository.open(
             self.store,
             self._keys,
-            ledger=a_ledger(self.ledger),
+            ledger=a_ledger(self.ledger) if with_ledger else lambda _repository: None,
             random=repeatable(f"process {self._processes}"),
             clock=lambda: self.scheduler.now,
             sleep=self.scheduler.sleep,
@@ -182,8 +182,14 @@ class World:
         """What an operator does then; everything else has ended.  All that was acknowledged is
         there again, but for what was being deleted."""
         assert self.before is not None
+        states = {
+            s: state for d in self.domains for s, state in self.ledger.now.sessions(d).items()
+        }
         settled = repository.settle()
         whole = {root for domain in settled.values() for root in domain.backups}
+        for root in sorted(whole):
+            if states.get(SessionId(root)) in (State.ABORTED, State.REMOVING, State.REMOVED):
+                self.fail(f"{root} had ended for ever, but is a backup again")
         for root, count in self.before.rows.items():
             if count and root not in whole and not self.is_affected(root):
                 why = settled[self.domain_of[root]].broken.get(root)
