@@ -340,9 +340,9 @@ def checkpoint_before_its_segments(patch: Patch) -> None:
 def a_404_is_believed(patch: Patch) -> None:
     """A reader does not look for another generation."""
 
-    def search(self: SegmentReader, segment: SegmentId, tried: str, read: Any) -> Any:
+    def search(self: SegmentReader, segment: SegmentId, tries: list[str], read: Any) -> Any:
         try:
-            return read(tried)
+            return read(tries[0])
         except stored.ObjectNotFound as error:
             raise stored.Missing(self.name(segment)) from error
 
@@ -440,6 +440,8 @@ def first_failure() -> int | None:
     for seed in range(LIVES):
         try:
             live(seed)
+        except (TypeError, AttributeError, NameError):
+            raise  # a mutant that no longer fits what it changes has found nothing
         except Exception:
             return seed
     return None
