@@ -1,16 +1,14 @@
 """The object stores against real servers."""
 
-import functools
 import random
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3.session
 import pytest
 import swiftclient
-from botocore.config import Config
 from tests.services.ceph import Ceph
+from tests.services.s3 import S3, bucket, url
 from tests.services.swift import Swift
 from tests.stores.fault_suite import FaultSuite
 
@@ -23,34 +21,12 @@ from emberkeep.testing.stores import StoreConformance
 
 pytestmark = pytest.mark.slow
 
-S3 = Swift | Ceph
 FAULTS = "faults"  # a bucket
-
-
-@functools.cache
-def bucket(server: S3, name: str = "backups") -> str:
-    """The name of a bucket that was made for these tests."""
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=server.s3_endpoint,
-        aws_access_key_id=server.s3_access_key,
-        aws_secret_access_key=server.s3_secret_key,
-        region_name="us-east-1",
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    client.create_bucket(Bucket=name)
-    client.close()
-    return name
 
 
 def options(server: S3, **others: Any) -> StoreOptions:
     keys = {"access_key": server.s3_access_key, "secret_key": server.s3_secret_key}
     return StoreOptions(**{**keys, "retries": 2, **others})
-
-
-def url(server: S3) -> str:
-    """Of an empty store."""
-    return f"s3+{server.s3_endpoint}/{bucket(server)}/{uuid.uuid4()}/below"
 
 
 class S3Conformance(StoreConformance):

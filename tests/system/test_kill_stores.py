@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.services.ceph import Ceph
 from tests.services.conftest import ceph, swift  # noqa: F401 (fixtures)
+from tests.services.s3 import S3, url
 from tests.services.swift import Swift
 from tests.system.service import QUICK, Service, command, serving, until
 
@@ -61,9 +61,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
                 password=server.key,
             )
         case kind:
-            s3: Swift | Ceph = request.getfixturevalue(kind.split()[-1])
+            s3: S3 = request.getfixturevalue(kind.split()[-1])
             return Place(
-                f"s3+{s3.s3_endpoint}/{name}",
+                url(s3),
                 access_key=s3.s3_access_key,
                 secret_key=s3.s3_secret_key,
             )
