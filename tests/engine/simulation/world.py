@@ -95,7 +95,11 @@ class World:
         self._processes = 0
         self._keys = a_key_manager()
         first = Repository.create(
-            self.store, self._keys, ledger=a_ledger(self.ledger), random=repeatable("world")
+            self.store,
+            self._keys,
+            ledger=a_ledger(self.ledger),
+            random=repeatable("world"),
+            sleep=self.scheduler.sleep,
         )
         self.metadata_key = first._metadata_key
         self.names = Names(self.metadata_key, self._ledger_that_counts, self.fail)
