@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 from tests.engine.simulation import actors, promises
-from tests.engine.simulation.network import Fate
+from tests.engine.simulation.network import LATE_TRANSACTIONS, Fate
 from tests.engine.simulation.volumes import CHUNK, LEAF, Snapshot
 from tests.engine.simulation.world import World, small_and_strict
 
@@ -266,7 +266,7 @@ def hits(scenario: Scenario, requests: list[tuple[str, str]]) -> list[Hit]:
     """All that may befall somebody who asks so."""
     found = []
     for at, (service, verb) in enumerate(requests, 1):
-        fates = TRANSACTIONS
+        fates = TRANSACTIONS + ((Fate.LATE,) if verb in LATE_TRANSACTIONS else ())
         if service == "store":
             fates = WRITES if verb in ("put", "delete") else ASKS
         if scenario is not settle:  # nothing else runs beside it

@@ -27,7 +27,7 @@ from emberkeep.engine.stored import SegmentReader
 Patch = pytest.MonkeyPatch
 Mutant = Callable[[Patch], None]
 
-LIVES = 400  # in which a mutant must be found
+LIVES = 1500  # in which a mutant must be found
 
 _begin = MemoryLedger.begin
 
