@@ -90,6 +90,7 @@ class World:
         # What was damaged: of which sessions, by name, and how it had been.
         self.damaged: dict[SessionId, dict[str, bytes]] = {}
         self.before: Saved | None = None  # what was, if the database was put back since
+        self.settled_beside_damage = False
         self.broken: Violation | None = None
 
         self._processes = 0
@@ -165,6 +166,10 @@ class World:
             if self.ledger.now.state(session) is not None:
                 self.store.objects |= objects
         self.damaged.clear()
+        if self.settled_beside_damage:  # the operator does it again, now that all is there
+            self.network.land()
+            self.scheduler.now += LONG
+            self.settle(self.process())
 
     def fail(self, what: str) -> None:
         """A promise is broken, whatever becomes of this exception.  Raises `Violation`."""
@@ -185,7 +190,8 @@ class World:
     def settle(self, repository: Repository) -> None:
         """What an operator does then; everything else has ended.  All that was acknowledged is
         there again, but for what was being deleted."""
-        assert self.before is not None
+        acknowledged = self.rows if self.before is None else self.before.rows
+        self.settled_beside_damage = bool(self.damaged)
         states = {
             s: state for d in self.domains for s, state in self.ledger.now.sessions(d).items()
         }
@@ -194,7 +200,7 @@ class World:
         for root in sorted(whole):
             if states.get(SessionId(root)) in (State.ABORTED, State.REMOVING, State.REMOVED):
                 self.fail(f"{root} had ended for ever, but is a backup again")
-        for root, count in self.before.rows.items():
+        for root, count in acknowledged.items():
             if count and root not in whole and not self.is_affected(root):
                 why = settled[self.domain_of[root]].broken.get(root)
                 self.fail(f"{root} was available before the database was put back: {why}")
@@ -204,9 +210,10 @@ class World:
             for root in domain.broken
             if self.ledger.now.state(SessionId(root)) == State.COMMITTED
         }
-        missed = {root for root in kept if self.before.rows[root]}
+        missed = {root for root in kept if acknowledged[root]}
         for root in sorted(kept - missed):  # late roots of attempts that failed: nobody wants them
-            self.ledger.now.drop(root)
+            while self.ledger.now.state(SessionId(root)) == State.COMMITTED:
+                self.ledger.now.drop(root)
         self.rows = Counter({root: max(1, self.rows[root]) for root in sorted(whole | missed)})
         self.before = None
 
