@@ -18,7 +18,7 @@ from emberkeep.stores.base import Store
 from emberkeep.stores.open import open_store
 from emberkeep.stores.options import StoreOptions
 
-ROUNDS = 6
+ROUNDS = 4
 MIB = 1 << 20
 DATA = 48 * MIB  # bytes of the volume that are not holes
 
