@@ -43,14 +43,18 @@ serve: setup  ## run the embedded service (STATE_DIR, PORT, ZONES)
 
 bench: setup  ## print times, rates, sizes and memory of backups and restores
 	$(BIN)/python bench/engine.py
+	$(BIN)/python bench/scattered.py
 
 test: setup  ## the tests that need only Python (up to 5 minutes)
 	$(BIN)/python -m pytest -n auto -m "not slow and not soak"
 
-test-all: setup client  ## also the long ones, the real clients and the faults, in timed groups
+services: setup  ## install the servers that the long tests start (Debian's as root)
+	$(BIN)/python tests/services/packages.py
+
+test-all: setup client services  ## also the long ones, the real clients and the faults, in timed groups
 	$(BIN)/python tests/groups.py
 
-soak: setup client  ## the ones that take hours
+soak: setup client services  ## the ones that take hours
 	$(BIN)/python -m pytest -m soak
 
 lint: setup  ## ruff, mypy --strict, import-linter
@@ -60,6 +64,6 @@ lint: setup  ## ruff, mypy --strict, import-linter
 	$(BIN)/lint-imports --no-cache
 
 lock:  ## write requirements/*.txt anew (needs pip-tools on Python 3.11)
-	cd requirements && for name in emberkeep dev openstackclient; do $(COMPILE) $(LOCK_OPTIONS) -o $$name.txt $$name.in; done
+	cd requirements && for name in emberkeep dev openstackclient swift keystone; do $(COMPILE) $(LOCK_OPTIONS) -o $$name.txt $$name.in; done
 
-.PHONY: help setup client demo serve bench test test-all soak lint lock
+.PHONY: help setup client demo serve bench test services test-all soak lint lock

@@ -1,4 +1,4 @@
-"""Full, unchanged and 1 %-changed backup, and restores, of an image, with a directory as the store.
+"""Backups, restores, verifications and collections of an image, with a directory as the store.
 
 Each step is a process of its own.  Wall and CPU seconds and peak memory are the operating system's
 account of it; the peak of a process that only imports the engine is taken off.
@@ -20,16 +20,30 @@ from rich.console import Console
 from rich.table import Table
 
 import image
-from emberkeep.engine.keyfile import KeyFile
-from emberkeep.engine.repository import DomainId, Repository, RootId, Written
+from emberkeep.stores.base import Buffer
 from emberkeep.stores.posix import PosixStore
 from emberkeep.volumes.drivers.files import FilesDriver
+from kept import Kept
+from scattered import memory
 
 MIB = 1 << 20
 GIB = 1 << 30
 EMPTY = GIB // 10  # bytes at the image's end that are a hole
+LATENCY = 0.03  # seconds until a slow store begins to answer
 
 Measured = dict[str, Any]
+
+
+class SlowStore(PosixStore):
+    """A directory that answers as late as an object store far away."""
+
+    def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        time.sleep(LATENCY)
+        return super().get(name, offset=offset, length=length)
+
+    def put(self, name: str, data: Buffer) -> None:
+        time.sleep(LATENCY)
+        super().put(name, data)
 
 
 class Bench:
@@ -37,66 +51,74 @@ class Bench:
 
     def __init__(self, directory: Path) -> None:
         self.image = directory / "image"
-        self.store = directory / "store"
         self._directory = directory
-        self._notes = directory / "notes.json"
 
     def prepare(self, size: int) -> None:
         image.write(self.image, size=size, data=size - EMPTY)
-        keys = KeyFile.create(self._directory / "key")
-        domain = Repository.create(PosixStore(self.store), keys).create_domain()
-        self._notes.write_text(json.dumps({"domain": domain}))
+        Kept.create(self._directory)
 
     def run(self, step: str) -> Measured:
-        """Do a step in this process."""
+        """Do a step in this process; `bytes` is what its rate is of, if not the image's size."""
         match step:
             case "idle":
                 return {}
             case "full backup":
                 return self._back_up(based=False)
-            case "unchanged backup" | "1 %-changed backup":
+            case "unchanged backup" | "1 %-changed backup" | "60 %-changed backup":
                 return self._back_up(based=True)
             case "restore to a new file":
                 return self._restore(fresh=True)
             case "restore over it":
                 return self._restore(fresh=False)
+            case "the same, 30 ms a request":
+                return self._restore(fresh=False, store=SlowStore(self._directory / "store"))
+            case "verify, depth 2" | "verify, depth 3":
+                return self._verify(depth=int(step[-1]))
+            case "collect nothing" | "delete, collect, compact":
+                return self._collect(delete=step.startswith("delete"))
         raise ValueError(step)
 
-    def _repository(self) -> tuple[Repository, dict[str, str]]:
-        notes = json.loads(self._notes.read_text())
-        keys = KeyFile.load(self._directory / "key")
-        return Repository.open(PosixStore(self.store), keys), notes
-
     def _back_up(self, *, based: bool) -> Measured:
-        repository, notes = self._repository()
+        kept = Kept(self._directory)
         driver = FilesDriver(self._directory)
         with driver.point_in_time(self.image, "bench", in_use=False) as source:
-            written: Written = repository.back_up(
+            written = kept.repository.back_up(
                 source,
-                domain=DomainId(notes["domain"]),
-                session=repository.new_session(),
+                domain=kept.domain,
                 description={},
-                base=RootId(notes["root"]) if based else None,
+                base=kept.newest if based else None,
             )
-        self._notes.write_text(json.dumps({**notes, "root": written.root}))
+        kept.add(written)
         return {"stored": written.stored_bytes, "objects": written.segments + 1}
 
-    def _restore(self, *, fresh: bool) -> Measured:
-        repository, notes = self._repository()
+    def _restore(self, *, fresh: bool, store: PosixStore | None = None) -> Measured:
+        kept = Kept(self._directory, store)
         driver = FilesDriver(self._directory)
         if fresh:
             driver.create("restored", self.image.stat().st_size)
         path = driver.path("restored")
+        assert kept.newest is not None
         with driver.target(path, size=self.image.stat().st_size, reads_as_zeros=fresh) as target:
-            repository.restore(DomainId(notes["domain"]), RootId(notes["root"]), target)
+            kept.repository.restore(kept.domain, kept.newest, target)
         return {}
 
+    def _verify(self, *, depth: int) -> Measured:
+        kept = Kept(self._directory)
+        found = kept.repository.verify(kept.domain, depth=depth)
+        assert not found.damaged
+        return {"bytes": found.read_bytes, "objects": found.segments}
 
-def peak_memory() -> int:
-    """The most bytes that this process has held in memory."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return int(peak) * 1024
+    def _collect(self, *, delete: bool) -> Measured:
+        kept = Kept(self._directory)
+        if delete:
+            kept.keep_newest_only()
+        found = kept.repository.collect(kept.domain)
+        kept.collected()
+        return {
+            "bytes": found.kept_bytes + found.removed_bytes,
+            "stored": -found.removed_bytes,
+            "objects": found.compacted_segments,
+        }
 
 
 def measured(directory: Path, step: str) -> Measured:
@@ -120,18 +142,30 @@ def measured(directory: Path, step: str) -> Measured:
 
 
 def bench(directory: Path, size: int) -> list[Measured]:
-    """All steps, in order; the restored file is compared with the image."""
+    """All steps, in order; what was restored is compared with the image."""
     bench = Bench(directory)
     bench.prepare(size)
     idle = measured(directory, "idle")
     rows = [measured(directory, "full backup"), measured(directory, "unchanged backup")]
     image.change(bench.image, share=0.01, chunk=64 << 10)
-    for step in ("1 %-changed backup", "restore to a new file", "restore over it"):
+    for step in (
+        "1 %-changed backup",
+        "restore to a new file",
+        "restore over it",
+        "the same, 30 ms a request",
+        "verify, depth 2",
+        "verify, depth 3",
+        "collect nothing",
+    ):
+        rows.append(measured(directory, step))
+    subprocess.run(["cmp", bench.image, directory / "restored"], check=True)
+    image.change(bench.image, share=0.6, chunk=64 << 10)
+    for step in ("60 %-changed backup", "delete, collect, compact", "restore over it"):
         rows.append(measured(directory, step))
     subprocess.run(["cmp", bench.image, directory / "restored"], check=True)
     for row in rows:
         row["rss"] -= idle["rss"]
-        row["rate"] = size / row["wall"]
+        row["rate"] = row.get("bytes", size) / row["wall"]
     return rows
 
 
@@ -162,7 +196,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.step:
         told = Bench(asked.directory).run(asked.step)
-        print(json.dumps({"rss": peak_memory(), **told}))
+        print(json.dumps({"rss": memory("VmHWM"), **told}))
         return
     size = int(asked.size_gib * GIB)
     parent = asked.directory or Path(__file__).resolve().parent

@@ -1,6 +1,8 @@
 """The main job, end to end: back up a real volume into another availability zone, lose the first
 zone, restore.  Everything goes through the unmodified `openstack` client and `emberkeep`; every
 image is compared with what it must be, byte for byte.  Ends with code 1 if anything differs.
+
+    demo.py [FILE]    FILE: options of az2, where its store is; without it, a directory
 """
 
 import contextlib
@@ -251,8 +253,14 @@ def change(image: Path) -> None:
         raise Failed("debugfs did not change the image")
 
 
-def demo(report: Report) -> None:
+def demo(report: Report, az2: str | None) -> None:
+    """`az2`: that zone's options in emberkeep.conf."""
     state, image = PLAYGROUND / "state", PLAYGROUND / "image"
+    if az2 is None:
+        az2 = f"repository = {(state / 'stores' / 'az2').as_uri()}\n"
+    else:
+        state.mkdir(mode=0o700)
+        (state / "emberkeep.conf").write_text(zones(az2))
     size = IMAGE_MIB << 20
     key = PLAYGROUND / "exported-key.txt"
 
@@ -303,14 +311,15 @@ def demo(report: Report) -> None:
     headline("A new state directory, the exported key, and what is in az2's store")
     new = PLAYGROUND / "new-state"
     run(EMBERKEEP, "key", "import", "--state-dir", new, key)
-    (new / "emberkeep.conf").write_text(
-        f"[availability_zones]\nenabled = az1, az2\n[zone:az2]\n"
-        f"repository = {(state / 'stores' / 'az2').as_uri()}\n"
-    )
+    (new / "emberkeep.conf").write_text(zones(az2))
     console.print(run(EMBERKEEP, "repo", "rebuild", "--state-dir", new).rstrip())
     with serving(new) as service:
         console.print(service.openstack("volume", "backup", "list"))
         restore("incremental", "survivor", service=service, size=size, report=report, wanted=wanted)
+
+
+def zones(az2: str) -> str:
+    return f"[availability_zones]\nenabled = az1, az2\n[zone:az2]\n{az2}"
 
 
 def backup(name: str, *options: str, service: Service, size: int, report: Report) -> None:
@@ -360,12 +369,13 @@ def gone(service: Service, name: str) -> None:
     raise Failed(f"{name} is still there")
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
+    az2 = Path(arguments[0]).read_text() if arguments else None
     shutil.rmtree(PLAYGROUND, ignore_errors=True)
     PLAYGROUND.mkdir()
     report = Report()
     try:
-        demo(report)
+        demo(report, az2)
     except (Failed, OSError, subprocess.SubprocessError) as error:
         console.print(f"[bold red]The demo failed: {error}[/]")
         return 1
@@ -378,4 +388,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,9 +7,22 @@ import subprocess
 import sys
 import time
 
+SIMULATION = [
+    f"tests/engine/{name}.py" for name in ("test_simulation", "test_crash_points", "test_mutants")
+]
+SCALE = "tests/engine/test_scale.py"
 GROUPS: dict[str, list[str]] = {
-    "engine": ["-n", "auto", "-m", "slow", "tests/engine"],
+    "engine": [
+        *("-n", "auto", "-m", "slow", "tests/engine"),
+        *(f"--ignore={name}" for name in (*SIMULATION, SCALE)),
+    ],
+    "simulation": ["-n", "auto", "-m", "slow", *SIMULATION],
+    "scale": ["-m", "slow", "-s", SCALE],
+    # Each file in a process of its own, with servers of its own.
+    "stores": ["-n", "2", "--dist", "loadfile", "-m", "slow", "tests/services"],
     "kill": ["-n", "3", "-m", "slow", "tests/system/test_kill.py"],
+    "kill stores": ["-m", "slow", "tests/system/test_kill_stores.py"],
+    "silent store": ["-m", "slow", "tests/system/test_silent_store.py"],
     "memory": ["-m", "slow", "tests/system/test_memory.py"],
     "demo": ["-m", "slow", "tests/system/test_demo.py"],
 }

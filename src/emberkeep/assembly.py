@@ -3,28 +3,33 @@
 Each process builds its own; nothing here is shared or remembered between calls.
 """
 
+import contextlib
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from emberkeep import state
 from emberkeep.backups.service import Backups
 from emberkeep.backups.service import Settings as BackupSettings
-from emberkeep.config import Configuration
+from emberkeep.config import Configuration, Zone
 from emberkeep.db import migrations
 from emberkeep.db.database import Database, Transaction
 from emberkeep.db.ledger import SqlLedger
 from emberkeep.engine.keyfile import KeyFile
+from emberkeep.engine.protocols import KeyManager
 from emberkeep.engine.repository import Repository
 from emberkeep.jobs.queue import Kind, NewJob, Queue
 from emberkeep.jobs.queue import Settings as JobSettings
 from emberkeep.state import StateError
-from emberkeep.stores.errors import ObjectNotFound
+from emberkeep.stores.errors import ObjectNotFound, StoreError
 from emberkeep.stores.open import open_store
 from emberkeep.volumes.drivers.files import FilesDriver
 from emberkeep.volumes.local import Enqueue, LocalVolumes
 from emberkeep.volumes.quota import VolumeQuotas
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class Parts:
 def prepare(configuration: Configuration) -> None:
     """Make what a first start needs: directories, database, key file, repositories.
 
+    A zone whose store does not answer is left to the worker, which waits for it.
     Raises `StateError` if a store holds a repository and the key file is gone.
     """
     state.prepare(configuration.state_dir)
@@ -54,7 +60,7 @@ def prepare(configuration: Configuration) -> None:
     make_key(configuration)
     database = Database.connect(configuration.database)
     try:
-        open_repositories(configuration, database)
+        open_repositories(configuration, database, out_of_reach=_warn)
     finally:
         database.close()
 
@@ -74,7 +80,7 @@ def make_key(configuration: Configuration) -> None:
         return
     for zone in configuration.zones:
         try:
-            open_store(zone.repository).stat("format")
+            open_store(zone.repository, zone.store).stat("format")
         except ObjectNotFound:
             continue
         raise StateError(
@@ -84,22 +90,76 @@ def make_key(configuration: Configuration) -> None:
     KeyFile.create(configuration.key_file)
 
 
-def open_repositories(configuration: Configuration, database: Database) -> dict[str, Repository]:
+def _warn(zone: Zone, error: StoreError) -> None:
+    _log.warning("availability zone %s: its store does not answer: %s", zone.name, error)
+
+
+def answers(zone: Zone) -> bool:
+    """Whether the zone's store answers, asked without much patience."""
+    try:
+        _probe(zone)
+    except StoreError:
+        return False
+    return True
+
+
+def _probe(zone: Zone) -> None:
+    """Raises `StoreError` if the zone's store does not answer."""
+    with contextlib.suppress(ObjectNotFound):
+        open_store(zone.repository, replace(zone.store, retries=1)).stat("format")
+
+
+def open_repositories(
+    configuration: Configuration,
+    database: Database,
+    *,
+    out_of_reach: Callable[[Zone, StoreError], None] | None = None,
+) -> dict[str, Repository]:
     """Open each zone's repository, its ledger in the database; made first where a store is empty.
 
-    Zones that name the same store share one.  Raises what opening a store or a repository raises.
+    Zones that name the same store share one.  Raises what opening a store or a repository raises;
+    but of a zone whose store does not answer `out_of_reach` is told, if given, and it is left out.
     """
     keys = KeyFile.load(configuration.key_file)
+    ledger = partial(SqlLedger, database)
     opened: dict[str, Repository] = {}
+    for zone in configuration.zones:
+        if zone.repository in opened:
+            continue
+        try:
+            if out_of_reach is not None:
+                _probe(zone)
+            store = open_store(zone.repository, zone.store)
+            try:
+                store.stat("format")
+            except ObjectNotFound:
+                opened[zone.repository] = Repository.create(store, keys, ledger=ledger)
+            else:
+                opened[zone.repository] = Repository.open(store, keys, ledger=ledger)
+        except StoreError as error:
+            if out_of_reach is None:
+                raise
+            out_of_reach(zone, error)
+    return {
+        zone.name: opened[zone.repository]
+        for zone in configuration.zones
+        if zone.repository in opened
+    }
+
+
+def existing_repositories(
+    configuration: Configuration, database: Database, keys: KeyManager
+) -> list[Repository]:
+    """Open the zones' repositories with other keys than the key file's; those that there are."""
+    opened = []
     for url in dict.fromkeys(zone.repository for zone in configuration.zones):
         store = open_store(url)
         try:
             store.stat("format")
         except ObjectNotFound:
-            opened[url] = Repository.create(store, keys, ledger=partial(SqlLedger, database))
-        else:
-            opened[url] = Repository.open(store, keys, ledger=partial(SqlLedger, database))
-    return {zone.name: opened[zone.repository] for zone in configuration.zones}
+            continue
+        opened.append(Repository.open(store, keys, ledger=partial(SqlLedger, database)))
+    return opened
 
 
 def backend(configuration: Configuration, zone: str) -> str:

@@ -6,10 +6,12 @@ A wrong value is reported with the option's name (`ConfigurationError`), never g
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from oslo_config import cfg
+
+from emberkeep.stores.options import StoreOptions
 
 FILE_NAME = "emberkeep.conf"
 # First line of a file that `serve` wrote itself and so may write anew.
@@ -34,6 +36,7 @@ class Zone:
 
     name: str
     repository: str  # URL of a store
+    store: StoreOptions
     volumes: Path | None  # directory
 
 
@@ -101,6 +104,9 @@ class Configuration:
         return f"http://{self.bind}:{self.port}"
 
 
+_STORE = StoreOptions()
+_STORE_SECRETS = ("secret_key", "session_token", "password", "application_credential_secret")
+
 _DEFAULT_OPTIONS = [
     cfg.StrOpt("host", default="emberkeep", help="Name of this host in service rows."),
     cfg.HostAddressOpt("bind_host", default="127.0.0.1", help="Address that the API listens on."),
@@ -128,7 +134,7 @@ _BACKUPS_OPTIONS = [
     cfg.StrOpt("default_container", default="volumebackups"),
     cfg.BoolOpt("refuse_delete_of_parents", default=False),
     cfg.IntOpt("compression_level", default=1, min=1, max=19, help="zstd's level."),
-    cfg.IntOpt("memory_budget", default=160, min=144, help="MiB that one running job may hold."),
+    cfg.IntOpt("memory_budget", default=224, min=208, help="MiB that one running job may hold."),
 ]
 _MAINTENANCE_OPTIONS = [
     cfg.FloatOpt("collect_every", default=86_400, min=0, help="Seconds; 0: only when asked for."),
@@ -139,6 +145,31 @@ _MAINTENANCE_OPTIONS = [
 _ZONE_OPTIONS = [
     cfg.StrOpt("repository", help="URL of the store; default: a directory of its own."),
     cfg.StrOpt("volumes", default="", help="files:DIRECTORY, or none for a zone without volumes."),
+    cfg.StrOpt("store_ca_file", help="Certificates that vouch for the store's servers."),
+    cfg.FloatOpt("store_timeout", default=_STORE.timeout, help="Seconds without a byte."),
+    cfg.IntOpt("store_retries", default=_STORE.retries, help="Repeats of a request that failed."),
+    cfg.IntOpt("store_connections", default=_STORE.connections, help="At most so many at once."),
+    cfg.FloatOpt("store_settles_within", help="Seconds until an object that was put is found."),
+    cfg.StrOpt("store_access_key", help="S3."),
+    cfg.StrOpt("store_secret_key", secret=True, help="S3."),
+    cfg.StrOpt("store_session_token", secret=True, help="S3, of temporary keys."),
+    cfg.StrOpt("store_region", help="S3."),
+    cfg.StrOpt("store_sse", help="S3: encryption by the service, AES256 or aws:kms."),
+    cfg.StrOpt("store_sse_kms_key", help="S3: the key's id, for aws:kms."),
+    cfg.StrOpt("store_auth_url", help="Swift: Keystone's (…/v3) or tempauth's (…/v1.0)."),
+    cfg.StrOpt("store_username", help="Swift."),
+    cfg.StrOpt("store_password", secret=True, help="Swift."),
+    cfg.StrOpt("store_project_name", help="Swift."),
+    cfg.StrOpt("store_user_domain_name", default=_STORE.user_domain_name, help="Swift."),
+    cfg.StrOpt("store_project_domain_name", default=_STORE.project_domain_name, help="Swift."),
+    cfg.StrOpt("store_application_credential_id", help="Swift."),
+    cfg.StrOpt("store_application_credential_secret", secret=True, help="Swift."),
+    cfg.StrOpt("store_region_name", help="Swift."),
+    cfg.StrOpt("store_interface", default=_STORE.interface, help="Swift: of the endpoint."),
+    *(
+        cfg.StrOpt(f"store_{secret}_file", help="A file that holds it and nothing else.")
+        for secret in _STORE_SECRETS
+    ),
 ]
 
 
@@ -184,6 +215,8 @@ def _configuration(
         raise ValueError(
             f"[backups] default_availability_zone: no zone {default_zone!r} is enabled"
         )
+    enabled = tuple(_zone(options, state_dir, name) for name in names)
+    _agree(enabled)
     configured_port = options.port  # looked at, so that a wrong one is reported, in any case
     return Configuration(
         state_dir=state_dir,
@@ -194,7 +227,7 @@ def _configuration(
         osapi_max_limit=options.osapi_max_limit,
         database=options.database.connection or f"sqlite:///{state_dir / 'emberkeep.sqlite'}",
         key_file=Path(options["keys"].file or state_dir / "emberkeep.key"),
-        zones=tuple(_zone(options, state_dir, name) for name in names),
+        zones=enabled,
         quotas=Quotas(
             volumes=options.quota_volumes,
             snapshots=options.quota_snapshots,
@@ -242,7 +275,45 @@ def _zone(options: cfg.ConfigOpts, state_dir: Path, name: str) -> Zone:
                 "files:DIRECTORY with an absolute path"
             )
     repository = section.repository or (state_dir / "stores" / name).as_uri()
-    return Zone(name=name, repository=repository, volumes=volumes)
+    return Zone(name=name, repository=repository, store=_store(section, name), volumes=volumes)
+
+
+def _store(section: cfg.ConfigOpts.GroupAttr, zone: str) -> StoreOptions:
+    values = {field.name: section[f"store_{field.name}"] for field in fields(StoreOptions)}
+    for secret in _STORE_SECRETS:
+        if not (file := section[f"store_{secret}_file"]):
+            continue
+        option = f"[zone:{zone}] store_{secret}_file"
+        if values[secret] is not None:
+            raise ValueError(f"{option}: store_{secret} is set, too; keep one of them")
+        values[secret] = _contents(file, option).strip()
+    if values["ca_file"]:
+        _contents(values["ca_file"], f"[zone:{zone}] store_ca_file")
+    try:
+        return StoreOptions(**values)
+    except ValueError as error:
+        raise ValueError(f"[zone:{zone}] store_{error}") from error
+
+
+def _contents(file: str, option: str) -> str:
+    try:
+        return Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise ValueError(f"{option}: {file}: {reason}") from error
+
+
+def _agree(zones: Sequence[Zone]) -> None:
+    """Raises `ValueError` if zones name one store and say different things of it."""
+    first: dict[str, Zone] = {}
+    for zone in zones:
+        other = first.setdefault(zone.repository, zone)
+        for field in fields(StoreOptions):
+            if getattr(zone.store, field.name) != getattr(other.store, field.name):
+                raise ValueError(
+                    f"[zone:{zone.name}] store_{field.name}: is not as in [zone:{other.name}], "
+                    "which names the same repository"
+                )
 
 
 def remember_zones(state_dir: Path, zones: Sequence[str]) -> None:

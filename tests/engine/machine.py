@@ -123,7 +123,11 @@ class RepositoryMachine(RuleBasedStateMachine):
         assert sorted(self.repository.roots(self.domain)) == sorted(self.images)
         self.repository.collect(self.domain)
         if not self.images:
-            assert list(self.store.list(f"d/{self.domain}/s/")) == []
+            left = [
+                *self.store.list(f"d/{self.domain}/s/"),
+                *self.store.list(f"d/{self.domain}/h/"),
+            ]
+            assert left == []
 
     @rule(written=backups)
     def restore_to_a_new_volume(self, written: Written) -> None:

@@ -1,8 +1,8 @@
-"""Makes the fixed test vectors of docs/format.md, the same ones in every run.
+"""Makes the fixed test vectors and the examples in docs/format.md, the same ones in every run.
 
-`python -m tests.engine.make_vectors` writes those of `tests/engine/vectors` that are not there, and
-leaves the others alone.  Remove a file to make it anew, which is right only while no release has
-written the format: whatever was written once must be readable for ever.
+`PYTHONPATH=src:. python -m tests.engine.make_vectors` writes those vectors that are not there and
+leaves all else alone.  With `--anew` it replaces everything, which is right only while no release
+has written the format: whatever was written once must be readable for ever.
 
 What zstd made smaller may differ from version to version of it: chunks that shall be the same for
 ever can't be compressed, and the rest is compared by reading it.
@@ -10,138 +10,42 @@ ever can't be compressed, and the rest is compared by reading it.
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+from tests.engine import examples
+from tests.engine.life import CHUNK, live
+from tests.engine.samples import (
+    domain_key,
+    format_object,
+    inner_node,
+    leaf,
+    metadata_key,
+    root,
+    segment,
+)
 
-from emberkeep.engine import blockmap, keys, layout, roots
-from emberkeep.engine.blockmap import Node
-from emberkeep.engine.ids import DomainId, RootId, SessionId
-from emberkeep.engine.keys import DomainKeys, MetadataKey
-from emberkeep.engine.layout import Codec, Pointer, SegmentId
-from emberkeep.engine.repository import Repository, Settings
-from emberkeep.engine.roots import Layout
-from emberkeep.engine.segments import SegmentBuilder
-from emberkeep.stores.memory import MemoryStore
-from emberkeep.testing.engine import Image, a_key_manager, a_ledger, repeatable
+from emberkeep.testing.engine import a_key_manager, repeatable
 
 VECTORS = Path(__file__).with_name("vectors")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
 PASSPHRASE = "correct horse battery staple"
-CHUNK = 32 << 10
-
-REPOSITORY = bytes(range(16)).hex()
-DOMAIN = DomainId(bytes(range(16, 32)).hex())
-SESSION = SessionId(bytes(range(32, 48)).hex())
-OTHER_SESSION = SessionId(bytes(range(48, 64)).hex())
-SEGMENT = SegmentId(SESSION, 5)
-METADATA_KEY = MetadataKey(bytes(range(64, 96)))
-DATA_KEY, ID_KEY = bytes(range(96, 128)), bytes(range(128, 160))
-DOMAIN_KEYS = DomainKeys(DOMAIN, {7: DATA_KEY}, ID_KEY)
-VOLUME = "4d2f8e0a-9b3c-4f5e-8a7d-1c6b5e4f3a2d"
-CHUNKS = {3: repeatable("chunk 3")(300), 900: repeatable("chunk 900")(200)}
-TOP = Pointer(SegmentId(OTHER_SESSION, 1), 6, 2, 4096, 512)
-
-
-def format_object() -> bytes:
-    """`format`: of a repository whose id and key are drawn from "format"."""
-    store = MemoryStore()
-    Repository.create(store, a_key_manager(), random=repeatable("format"))
-    return store.get(layout.FORMAT)
-
-
-def domain_key() -> bytes:
-    """A domain's 7th data key and its id key, wrapped."""
-    return keys.wrap_domain_key(a_key_manager(), REPOSITORY, DOMAIN, 7, DATA_KEY, ID_KEY)
-
-
-def leaf() -> Node:
-    """A leaf whose chunks lie in three segments, not in their order."""
-    entries, ids = blockmap.no_entries(), np.zeros((blockmap.FANOUT, keys.ID_SIZE), "u1")
-    places = {
-        0: Pointer(SEGMENT, 7, 0, 64, 317),
-        1: Pointer(SEGMENT, 7, 1, 381, 217),
-        9: Pointer(SegmentId(OTHER_SESSION, 2**31), 6, 65_000, 2**33, 65_553),
-        254: Pointer(SEGMENT, 7, 4, 1000, 17),
-        255: Pointer(SegmentId(OTHER_SESSION, 0), 1, 3, 70, 40),
-    }
-    for slot, place in places.items():
-        entries[slot] = blockmap.entry(place)
-        ids[slot] = np.frombuffer(DOMAIN_KEYS.identify(b"chunk %d" % slot), "u1")
-    return Node(1, entries, None, DOMAIN_KEYS.identify(ids.tobytes()))
-
-
-def inner_node() -> Node:
-    """A node above the leaf and another."""
-    entries, digests = blockmap.no_entries(), np.zeros((blockmap.FANOUT, keys.ID_SIZE), "u1")
-    entries[0], entries[17] = blockmap.entry(Pointer(SEGMENT, 7, 2, 598, 300)), blockmap.entry(TOP)
-    digests[0] = np.frombuffer(leaf().digest, "u1")
-    digests[17] = np.frombuffer(DOMAIN_KEYS.identify(b"another leaf"), "u1")
-    return Node(2, entries, digests, DOMAIN_KEYS.identify(digests.tobytes()))
-
-
-def segment() -> bytes:
-    """Two chunks, the two nodes, the ids record, footer and trailer."""
-    builder = SegmentBuilder(
-        DOMAIN, SEGMENT, size=1 << 20, key=7, volume=VOLUME,
-        record_cipher=DOMAIN_KEYS.record_cipher(7, SESSION),
-        node_cipher=METADATA_KEY.node_cipher(DOMAIN, SESSION),
-    )  # fmt: skip
-    for number, data in CHUNKS.items():
-        builder.add_chunk(number, DOMAIN_KEYS.identify(data), Codec.RAW, data)
-    for node in (leaf(), inner_node()):
-        builder.add_node(Codec.RAW, node.encode())
-    return bytes(builder.finish(METADATA_KEY, repeatable("segment")))
-
-
-def root() -> bytes:
-    """A root with a base, a top, a change id and a description."""
-    part = Layout(
-        domain=DOMAIN, root=RootId(SESSION), key=7, size=10_000_000, chunk_size=CHUNK, height=2,
-        top=TOP, base=RootId(OTHER_SESSION), sessions=(OTHER_SESSION, SESSION),
-        counters={"chunks": 5, "new_chunks": 2, "segments": 1, "stored_bytes": 1234},
-    )  # fmt: skip
-    return roots.encode(
-        part,
-        content_digest=inner_node().digest,
-        change_id="snap-1",
-        description={"volume_id": VOLUME, "name": "день"},
-        metadata_key=METADATA_KEY,
-        domain_keys=DOMAIN_KEYS,
-        random=repeatable("root"),
-    )
-
-
-def images() -> list[bytes]:
-    """What the backups of the repository restore to; the map is two nodes high."""
-    image = bytearray(300 * CHUNK + 100)
-    text = b"".join(b"line %d of a file\n" % number for number in range(2000))
-    image[:CHUNK] = repeatable("incompressible")(CHUNK)
-    image[2 * CHUNK : 3 * CHUNK] = text[:CHUNK]
-    image[299 * CHUNK :] = text[: CHUNK + 100]
-    full = bytes(image)
-    image[299 * CHUNK : 299 * CHUNK + 5] = b"other"
-    return [full, bytes(image)]
 
 
 def repository() -> dict[str, object]:
-    """All objects of a repository with a full backup and one that shares with it."""
-    store = MemoryStore()
-    opened = Repository.create(
-        store, a_key_manager(), ledger=a_ledger(), random=repeatable("repository")
-    )
-    domain = opened.create_domain()
-    base: RootId | None = None
-    backups = {}
-    for image in images():
-        written = opened.back_up(
-            Image(image), domain=domain, session=opened.new_session(), base=base,
-            description={"volume_id": VOLUME}, settings=Settings(chunk_size=CHUNK, workers=1),
-        )  # fmt: skip
-        base = written.root
-        backups[base] = {"size": len(image), "sha256": hashlib.sha256(image).hexdigest()}
-    objects = {item.name: store.get(item.name).hex() for item in store.list("")}
-    return {"key": _key().hex(), "domain": domain, "backups": backups, "objects": objects}
+    """All objects of the repository of `life`, and the SHA-256 of what its roots restore to."""
+    lived = live(repeatable("incompressible")(CHUNK))
+    backups: dict[str, dict[str, str]] = {}
+    for (domain, root_id), image in lived.images.items():
+        backups.setdefault(domain, {})[root_id] = hashlib.sha256(image).hexdigest()
+    domain, session, image = lived.unfinished
+    return {
+        "key": _key().hex(),
+        "backups": backups,
+        "unfinished": [domain, session, hashlib.sha256(image).hexdigest()],
+        "objects": {name: data.hex() for name, data in lived.objects.items()},
+    }
 
 
 def _key() -> bytes:
@@ -156,6 +60,7 @@ def _hex(data: bytes) -> str:
 
 FILES: dict[str, Callable[[], str]] = {
     "format.hex": lambda: _hex(format_object()),
+    "metadata-key.hex": lambda: _hex(metadata_key()),
     "domain-key.hex": lambda: _hex(domain_key()),
     "leaf.hex": lambda: _hex(leaf().encode()),
     "inner-node.hex": lambda: _hex(inner_node().encode()),
@@ -168,14 +73,18 @@ FILES: dict[str, Callable[[], str]] = {
 
 
 def main() -> None:
+    anew = sys.argv[1:] == ["--anew"]
     VECTORS.mkdir(exist_ok=True)
     for name, make in FILES.items():
         path = VECTORS / name
-        if path.exists():
+        if path.exists() and not anew:
             print(f"{name}: kept")
         else:
             path.write_text(make(), encoding="utf-8")
             print(f"{name}: written")
+    if anew:
+        DOCUMENT.write_text(examples.rewritten(DOCUMENT.read_text(encoding="utf-8")), "utf-8")
+        print(f"{DOCUMENT.name}: its examples are written")
 
 
 if __name__ == "__main__":

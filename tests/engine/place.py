@@ -1,6 +1,7 @@
 """A small repository in memory to try things on."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
 from emberkeep.engine.ids import SessionId
 from emberkeep.engine.ledger import State
@@ -70,6 +71,14 @@ class Place:
     def tamper(self, name: str, change: Callable[[bytes], bytes]) -> None:
         """Change an object behind everybody's back."""
         self.store._objects[name] = change(self.store._objects[name])
+
+
+def copy_of(ledger: MemoryLedger) -> MemoryLedger:
+    """All of a ledger as it is at this moment."""
+    copy = MemoryLedger(ledger._clock)
+    for name in ("_incarnation", "_cycle", "_sessions", "_segsets", "_holds"):
+        setattr(copy, name, deepcopy(getattr(ledger, name)))
+    return copy
 
 
 _random = repeatable("place")

@@ -57,6 +57,15 @@ def test_a_node_is_read_back_as_it_was_written(
         assert again.digests.tobytes() == digests.tobytes()
 
 
+@given(st.lists(pointers, max_size=40))
+def test_entries_give_the_pointers_that_they_were_made_from(places: list[Pointer]) -> None:
+    rows = np.zeros(len(places), blockmap.ENTRY)
+    for row, place in enumerate(places):
+        rows[row] = blockmap.entry(place)
+    assert blockmap.pointers(rows) == places
+    assert [blockmap.pointer(row) for row in rows] == places
+
+
 @given(st.binary(max_size=400))
 def test_what_is_no_node_is_refused(data: bytes) -> None:
     node = Node(1, blockmap.no_entries(), None, bytes(16)).encode()

@@ -1,5 +1,7 @@
 """Collections: what they remove, compact, keep, and what stops them."""
 
+from collections.abc import Iterator
+
 import pytest
 from tests.engine.place import CHUNK, Place, flipped, pattern
 
@@ -9,6 +11,9 @@ from emberkeep.engine.ids import RootId, SessionId
 from emberkeep.engine.ledger import Phase, State
 from emberkeep.engine.memory_ledger import MemoryLedger
 from emberkeep.engine.repository import Settings, Written
+from emberkeep.stores.base import StoredObject
+from emberkeep.stores.memory import MemoryStore
+from emberkeep.testing.engine import a_key_manager
 
 SETTINGS = Settings(chunk_size=CHUNK, segment_size=20 * CHUNK, workers=2)
 DATA = pattern(300 * CHUNK)
@@ -59,7 +64,7 @@ def test_sparse_segments_are_compacted_and_read_as_before(place: Place) -> None:
     without = Place.__new__(Place)
     without.__dict__ |= vars(place)
     without.repository = type(place.repository).open(
-        place.store, place.repository._key_manager
+        place.store, a_key_manager()
     )  # reads without a ledger, by listings
     assert without.restored(child) == data
     place.repository.delete(place.domain, child.root)
@@ -158,6 +163,37 @@ def test_an_unreadable_root_likewise(place: Place) -> None:
     assert place.names("s")
 
 
+def test_a_segment_with_a_damaged_record_is_not_compacted(place: Place) -> None:
+    written, data = sparse_history(place)
+    segments = [name for name in place.names("s") if written.root not in name]
+    name = segments[3]
+    before = place.store.get(name)
+    place.tamper(name, flipped(200))  # a record that is needed
+    collected = place.repository.collect(place.domain)
+    assert collected.compacted_segments >= 14
+    assert [name for name in place.names("s") if name in segments] == [name]
+    with pytest.raises(DamagedObject, match=name):
+        place.restored(written)
+    place.tamper(name, lambda _data: before)
+    assert place.restored(written) == data
+    place.repository.collect(place.domain)
+    assert place.restored(written) == data
+
+
+def test_with_unreadable_gens_a_session_is_left_alone_until_nobody_needs_it(place: Place) -> None:
+    written, data = sparse_history(place)
+    place.repository.collect(place.domain)
+    (gens,) = place.names("g")
+    place.tamper(gens, flipped(20))
+    before = place.names("s")
+    collected = place.repository.collect(place.domain)
+    assert any(gens in reason and "left as they are" in reason for reason in collected.reasons)
+    assert (place.names("s"), place.restored(written)) == (before, data)
+    place.repository.delete(place.domain, written.root)
+    place.repository.collect(place.domain)
+    assert place.names("s") == place.names("g") == []
+
+
 def test_a_late_root_of_a_session_that_was_given_up_is_removed(place: Place) -> None:
     written = place.back_up(DATA, settings=SETTINGS)
     name = f"d/{place.domain}/r/{written.root}"
@@ -213,6 +249,67 @@ def test_a_database_put_back_is_noticed_and_settles(place: Place) -> None:
     place.repository = place.opened()
     with pytest.raises(LedgerBehind, match="incarnation"):
         place.repository.collect(place.domain)
+
+
+def test_a_rebuilding_keeps_all_that_a_root_which_it_cannot_read_may_need(place: Place) -> None:
+    first = place.back_up(DATA, settings=SETTINGS)
+    lost = place.back_up(DATA + pattern(CHUNK, "more"), base=first, settings=SETTINGS)
+    place.repository.delete(place.domain, first.root)
+    name = layout.root_name(place.domain, RootId(lost.root))
+    whole, segments = place.store.get(name), place.names("s")
+    place.tamper(name, lambda _data: b"no root")
+    place.ledger = MemoryLedger()
+    place.repository = place.opened()
+    settled = place.repository.settle()[place.domain]
+    assert (settled.backups, list(settled.broken)) == ((), [lost.root])
+    for _ in range(2):
+        place.repository.collect(place.domain)
+    assert place.names("s") == segments
+    place.tamper(name, lambda _data: whole)
+    assert place.restored(lost) == DATA + pattern(CHUNK, "more")
+    assert place.repository.verify(place.domain).quarantined == ()
+    place.tamper(name, lambda _data: b"no root")
+    place.repository.delete(place.domain, lost.root)
+    place.repository.collect(place.domain)
+    assert place.names("s") == []
+
+
+def test_a_stale_listing_hides_no_segment_from_a_rebuilding() -> None:
+    class Stale(MemoryStore):
+        hidden = ""
+
+        def list(self, prefix: str) -> Iterator[StoredObject]:
+            whole = prefix.endswith("/s/")
+            return (i for i in super().list(prefix) if not (whole and i.name == self.hidden))
+
+    store = Stale()
+    place = Place(store)
+    written, data = sparse_history(place)
+    place.repository.collect(place.domain)
+    store.hidden = next(name for name in place.names("s") if not name.endswith(".0"))
+    place.ledger = MemoryLedger()
+    place.repository = place.opened()
+    assert place.repository.settle()[place.domain].backups == (written.root,)
+    assert place.restored(written) == data
+
+
+@pytest.mark.parametrize("lost", [(2,), (3,), (2, 3)])
+def test_lost_tellings_of_a_rebuilding_are_put_again(place: Place, lost: tuple[int, ...]) -> None:
+    place.back_up(DATA[:CHUNK])
+    old = place.ledger
+    place.ledger = MemoryLedger()
+    place.repository = place.opened()
+    for _ in range(2):
+        place.repository.settle()
+    for number in lost:
+        place.store.delete(layout.incarnation_name(number))
+    if lost != (2, 3):
+        current, place.ledger = place.ledger, old
+        with pytest.raises(LedgerBehind, match="incarnation"):
+            place.opened().collect(place.domain)
+        place.ledger = current
+    place.repository.collect(place.domain)
+    assert [item.name for item in place.store.list("inc")] == ["incarnation/2", "incarnation/3"]
 
 
 def test_of_a_collection_that_died_at_its_gate_nothing_remains(

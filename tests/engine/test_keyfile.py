@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,85 @@ def test_a_text_of_another_version_is_refused(tmp_path: Path, title: str) -> Non
     text = a_key_manager().export_text().replace("emberkeep key, version 1", title)
     with pytest.raises(BadKeyText, match="version known here"):
         KeyFile.import_text(text, tmp_path / "key")
+
+
+# Rotation.
+
+
+def wrapped_by(keys: KeyFile) -> bytes:
+    return keys.wrap(b"secret", domain="d", context=b"c")
+
+
+def opens(keys: KeyFile, wrapped: bytes) -> bool:
+    try:
+        return keys.unwrap(wrapped, domain="d", context=b"c") == b"secret"
+    except WrongKey:
+        return False
+
+
+def test_during_a_rotation_the_new_key_wraps_and_both_unwrap(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    old = wrapped_by(KeyFile.create(path))
+    rotated = KeyFile.begin_rotation(path)
+    new = wrapped_by(rotated)
+    for keys in (rotated, KeyFile.load(path)):
+        assert opens(keys, old)
+        assert opens(keys, new)
+        assert opens(keys.newest, new)
+        assert not opens(keys.newest, old)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_after_a_rotation_the_file_holds_the_new_key_alone(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    old = wrapped_by(KeyFile.create(path))
+    new = wrapped_by(KeyFile.begin_rotation(path))
+    KeyFile.end_rotation(path)
+    assert opens(KeyFile.load(path), new)
+    assert not opens(KeyFile.load(path), old)
+    assert json.loads(path.read_text()).keys() == {"title", "version", "key"}
+    assert list(tmp_path.iterdir()) == [path]
+    KeyFile.end_rotation(path)
+    assert opens(KeyFile.load(path), new)
+
+
+def test_a_rotation_that_was_interrupted_goes_on_with_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    KeyFile.create(path)
+    wrapped = wrapped_by(KeyFile.begin_rotation(path))
+    before = path.read_bytes()
+    assert opens(KeyFile.begin_rotation(path).newest, wrapped)
+    assert path.read_bytes() == before
+
+
+def test_a_rotation_that_died_while_it_wrote_left_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    old = wrapped_by(KeyFile.create(path))
+    path.with_name("key.new").write_text("half")
+    assert opens(KeyFile.load(path), old)
+    assert opens(KeyFile.begin_rotation(path), old)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("passphrase", [None, "correct horse"])
+def test_both_keys_of_a_rotation_are_exported(tmp_path: Path, passphrase: str | None) -> None:
+    path, other = tmp_path / "key", tmp_path / "imported"
+    old = wrapped_by(KeyFile.create(path))
+    rotated = KeyFile.begin_rotation(path)
+    text = rotated.export_text(passphrase)
+    assert text.startswith("emberkeep key, version 2")
+    imported = KeyFile.import_text(text, other, passphrase)
+    assert opens(imported, old)
+    assert opens(imported.newest, wrapped_by(rotated))
+    assert json.loads(other.read_text()) == json.loads(path.read_text())
+    KeyFile.end_rotation(path)
+    assert KeyFile.load(path).export_text().startswith("emberkeep key, version 1\n")
+
+
+@pytest.mark.parametrize("earlier", ["key", [5], ["aabb"], 7, {"a": 1}])
+def test_a_file_whose_earlier_keys_are_none_is_refused(tmp_path: Path, earlier: object) -> None:
+    path = tmp_path / "key"
+    KeyFile.create(path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "earlier": earlier}))
+    with pytest.raises(WrongKey, match="emberkeep key import"):
+        KeyFile.load(path)

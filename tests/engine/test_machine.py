@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.engine.machine import RepositoryMachine
 
-from emberkeep.engine import marks, writer
+from emberkeep.engine import chunks, marks, writer
 from emberkeep.engine.blockmap import Nodes
 from emberkeep.engine.ids import SessionId
 from emberkeep.engine.layout import SegmentId
@@ -90,14 +90,15 @@ def test_it_finds_a_collector_that_forgets_inherited_segments(
 def test_it_finds_a_writer_that_inherits_without_comparing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Trusting(writer._Worker):
-        def find(self, batch: writer._Batch) -> list[writer._Found]:
+    class Trusting(chunks.Worker):
+        def find(self, batch: chunks.Batch) -> list[chunks.Found]:
             return [
-                (expected, None, None) if found and expected else found
-                for found, expected in zip(
-                    super().find(batch), batch.leaf.expected[batch.first :], strict=False
+                chunks.Stored(expected, batch.leaf.base[slot]) if found and expected else found
+                for slot, (found, expected) in enumerate(
+                    zip(super().find(batch), batch.leaf.expected[batch.first :], strict=False),
+                    batch.first,
                 )
             ]
 
-    monkeypatch.setattr(writer, "_Worker", Trusting)
+    monkeypatch.setattr(writer, "Worker", Trusting)
     assert found_by_the_machine(RepositoryMachine)

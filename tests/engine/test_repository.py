@@ -269,15 +269,19 @@ def test_a_pointer_never_leaves_its_domain(place: Place) -> None:
     assert place.names("r") == []
 
 
-@pytest.mark.parametrize(("seq", "stored_anew"), [(1, 100), (3, 600)], ids=["chunks", "nodes"])
-def test_a_damaged_base_is_not_trusted_and_heals(place: Place, seq: int, stored_anew: int) -> None:
+@pytest.mark.parametrize(
+    ("seq", "stored_anew"), [(1, range(100, 101)), (3, range(600))], ids=["chunks", "nodes"]
+)
+def test_a_damaged_base_is_not_trusted_and_heals(
+    place: Place, seq: int, stored_anew: range
+) -> None:
     data = pattern(600 * CHUNK)
     small = Settings(chunk_size=CHUNK, segment_size=100 * CHUNK, workers=2)
     base = place.back_up(data, settings=small)
     lost = layout.segment_name(place.domain, layout.SegmentId(SessionId(base.root), seq))
     place.store.delete(lost)
     again = place.back_up(data, base=base, settings=small)
-    assert again.new_chunks == stored_anew
+    assert again.new_chunks in stored_anew
     assert [lost in text for text in again.damaged] == [True]
     assert place.restored(again) == data
     with pytest.raises(DamagedObject, match=f"{base.root}.*{lost} is missing"):
@@ -416,9 +420,8 @@ def test_creating_twice_opens_the_first(place: Place) -> None:
         ({"cipher": "none"}, NotARepository),
         ({"incarnation": 2}, DamagedObject),
         ({"title": "x"}, DamagedObject),
-        ({"repository": "0" * 32}, WrongKey),
-        ({"metadata_key": "00"}, WrongKey),
-        ({"metadata_key": 5}, DamagedObject),
+        ({"repository": "0" * 32}, DamagedObject),
+        ({"metadata_key": "00"}, DamagedObject),
     ],
 )
 def test_a_changed_format_opens_nothing(
@@ -489,3 +492,18 @@ def test_a_map_rewritten_by_who_has_no_domain_key_is_noticed(place: Place) -> No
     place.store.put(name, stored)
     with pytest.raises(DamagedObject, match="not the one which its parent was made with"):
         place.restored(written)
+
+
+def test_of_two_repositories_made_at_once_the_one_that_stays_counts() -> None:
+    """Swift takes both puts of `format` if each begins before the other ends."""
+    other = MemoryStore()
+    first = Repository.create(other, a_key_manager())
+    store = MemoryStore()
+    store.settles_within = 60.0
+
+    def overwritten(seconds: float) -> None:
+        assert seconds > 0
+        store._objects |= other._objects
+
+    made = Repository.create(store, a_key_manager(), sleep=overwritten)
+    assert made.id == first.id

@@ -3,8 +3,10 @@
 import pytest
 from tests.engine.place import CHUNK, Place, pattern
 
+from emberkeep.engine.earlier import Earlier
 from emberkeep.engine.errors import SessionLost
 from emberkeep.engine.ids import SessionId
+from emberkeep.engine.pinned import Pinned
 from emberkeep.engine.repository import Settings, Written
 from emberkeep.testing.engine import Disk, Image
 
@@ -80,6 +82,43 @@ def test_without_the_same_point_in_time_what_was_stored_is_found_by_content(plac
     assert written.read_bytes == len(DATA)
     assert before + uploaded(place, SessionId(written.root)) < 1.02 * len(DATA)
     check(place, written)
+
+
+def test_a_successor_with_another_chunk_size_begins_anew(place: Place) -> None:
+    dead = killed_after(place, 3, change_id="snapshot")
+    other = Settings(chunk_size=2 * CHUNK, segment_size=20 * CHUNK, workers=2)
+    written = place.back_up(DATA, change_id="snapshot", predecessor=dead, settings=other)
+    assert (written.read_bytes, written.new_chunks) == (len(DATA), 1000)
+    check(place, written)
+
+
+def test_without_a_name_for_the_point_in_time_there_are_no_checkpoints(place: Place) -> None:
+    seen: list[int] = []
+    place.back_up(DATA, settings=SETTINGS, checkpoint=lambda: seen.append(len(place.names("c"))))
+    assert set(seen) == {0}
+
+
+@pytest.mark.parametrize("first_leaf", range(9))
+def test_a_successor_looks_only_at_segments_that_it_has_not_passed(
+    place: Place, first_leaf: int
+) -> None:
+    dead = place.repository.new_session()
+
+    def checkpoint() -> None:
+        if len(place.names("s")) > 70:
+            raise Killed
+
+    with pytest.raises(Killed):
+        place.back_up(DATA, session=dead, settings=SETTINGS, checkpoint=checkpoint)
+    row = place.ledger.segset(dead)
+    assert row is not None
+    reader = place.repository._reader(place.domain)
+    pinned = Pinned(reader, place.repository._keys(place.domain), row)
+    all_of_it = Earlier(reader, pinned, first_leaf=0)
+    rest = Earlier(reader, pinned, first_leaf=first_leaf)
+    wanted = [all_of_it.chunks(leaf) for leaf in range(9)]
+    assert sum(map(len, wanted)) > 1000
+    assert [rest.chunks(leaf) for leaf in range(first_leaf, 9)] == wanted[first_leaf:]
 
 
 def test_several_in_a_row(place: Place) -> None:

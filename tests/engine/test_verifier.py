@@ -5,9 +5,13 @@ from tests.engine.place import CHUNK, Place, flipped, pattern
 
 from emberkeep.engine import layout
 from emberkeep.engine.errors import DamagedObject
-from emberkeep.engine.ids import SessionId
+from emberkeep.engine.ids import RootId, SessionId
 from emberkeep.engine.layout import SegmentId
 from emberkeep.engine.repository import Settings, Written
+from emberkeep.engine.verifier import examine
+from emberkeep.stores.base import StoredObject
+from emberkeep.stores.errors import ObjectNotFound
+from emberkeep.stores.memory import MemoryStore
 
 SETTINGS = Settings(chunk_size=CHUNK, segment_size=20 * CHUNK, workers=2)
 DATA = pattern(300 * CHUNK)
@@ -160,6 +164,14 @@ def test_a_share_a_time_goes_round(place: Place) -> None:
     assert all(row.checked_at and row.depth == 2 for row in place.ledger.segsets(place.domain))
 
 
+def test_a_whole_share_leaves_nothing_for_the_next_time(place: Place) -> None:
+    for number in range(12):  # whose ids records weigh as much as the chunks
+        place.back_up(bytes([number + 1]) * 40 * CHUNK, settings=SETTINGS)
+    verified = place.repository.verify(place.domain)
+    assert (verified.segments, verified.left) == (len(place.names("s")), 0)
+    assert all(row.checked_at for row in place.ledger.segsets(place.domain))
+
+
 def test_an_unreadable_list_of_damage_counts_as_damage_of_all(place: Place) -> None:
     first = place.back_up(DATA, settings=SETTINGS)
     place.tamper(segment(place, first, 1), flipped(64 + 10 * (CHUNK + 17) + 100))
@@ -187,3 +199,73 @@ def test_a_verification_beside_deletions_and_collections_accuses_nobody(place: P
     assert verified.quarantined == ()
     assert place.names("bad") == []
     assert place.restored(second) == changed_at(1)
+
+
+def test_an_object_that_was_just_put_is_not_taken_for_lost() -> None:
+    class Slow(MemoryStore):
+        settles_within = 1.0
+        unseen = 0
+
+        def stat(self, name: str) -> StoredObject:
+            if "/s/" in name and self.unseen:
+                self.unseen -= 1
+                raise ObjectNotFound(name)
+            return super().stat(name)
+
+    store = Slow()
+    place = Place(store)
+    place.repository._sleep = lambda _seconds: None
+    place.back_up(DATA[: 10 * CHUNK], settings=SETTINGS)
+    for depth in (1, 2, 3):
+        store.unseen = 3
+        assert place.repository.verify(place.domain, depth=depth).damaged == ()
+
+
+def test_a_whole_verification_leaves_nothing_for_the_next(place: Place) -> None:
+    written = place.back_up(DATA + b"little" * CHUNK, settings=SETTINGS)
+    last = max(name for name in place.names("s"))
+    place.tamper(last, flipped(80))
+    verified = place.repository.verify(place.domain, share=1)
+    assert (verified.left, verified.quarantined) == (0, (written.root,))
+
+
+def test_a_whole_verification_begins_at_the_begin_wherever_the_last_one_left_off(
+    place: Place,
+) -> None:
+    written = place.back_up(DATA, settings=SETTINGS)
+    assert place.repository.verify(place.domain, share=0.2).left > 0
+    place.tamper(segment(place, written, 0), flipped(80))
+    assert place.repository.verify(place.domain, share=1).quarantined == (written.root,)
+
+
+def test_lists_of_damage_that_nobody_names_go(place: Place) -> None:
+    written = place.back_up(DATA, settings=SETTINGS)
+    place.tamper(segment(place, written, 1), flipped(80))
+    place.repository.verify(place.domain)
+    (named,) = place.names("bad")
+    stray = f"{named.rpartition('.')[0]}.00000000"
+    place.store.put(stray, b"of a verification that was killed")
+    place.repository.verify(place.domain)
+    assert stray not in place.names("bad")
+    assert len(place.names("bad")) == 1
+
+
+def test_who_examines_a_backup_does_not_overrule_what_was_found_meanwhile(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = place.back_up(pattern(40 * CHUNK, "other"), settings=SETTINGS)
+    place.tamper(segment(place, other, 0), flipped(80))
+    place.repository.verify(place.domain)  # so that there is something to compare with
+    written = place.back_up(DATA, settings=SETTINGS)
+    quarantine = place.ledger.quarantine
+
+    def late(root: RootId, lines: tuple[str, ...]) -> None:
+        monkeypatch.undo()
+        place.tamper(segment(place, written, 1), flipped(80))
+        place.repository.verify(place.domain)
+        assert place.ledger.damage(written.root)
+        quarantine(root, lines)
+
+    monkeypatch.setattr(place.ledger, "quarantine", late)
+    examine(place.repository._reader(place.domain), place.ledger, [written.root], lambda: None)
+    assert place.ledger.damage(written.root)

@@ -7,6 +7,7 @@ from emberkeep.cli.errors import Commands
 from emberkeep.cli.key import key
 from emberkeep.cli.repo import repo
 from emberkeep.cli.serve import serve
+from emberkeep.cli.store import store
 from emberkeep.cli.volume import volume
 
 
@@ -16,5 +17,5 @@ def main() -> None:
     """Block-storage backups behind Cinder's v3 Backups API."""
 
 
-for command in (serve, volume, key, repo):
+for command in (serve, volume, key, repo, store):
     main.add_command(command)

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+STATE_DIR = Path("state")
+
 state_dir = click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("state"),
+    default=STATE_DIR,
     show_default=True,
     help="Directory that holds everything of the service.",
 )

@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import DatabaseError as DatabaseError
 
 BUSY_TIMEOUT_SECONDS = 30
 

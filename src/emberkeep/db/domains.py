@@ -68,3 +68,13 @@ def register_domain(tx: Transaction, found: Domain) -> None:
 def known_domain(tx: Transaction, domain_id: str) -> Domain | None:
     row = tx.row(sa.select(domains).where(domains.c.id == domain_id))
     return None if row is None else Domain(**row)
+
+
+def release_label(tx: Transaction, domain_id: str) -> None:
+    """Let the next backup under the domain's label make a new domain."""
+    tx.changed(sa.update(domains).where(domains.c.id == domain_id).values(container=None))
+
+
+def repositories_with_domains(tx: Transaction) -> set[str]:
+    """The repositories in which anything may have been backed up."""
+    return set(tx.connection.scalars(sa.select(domains.c.repository).distinct()))

@@ -8,7 +8,8 @@ Invariants
   is written, at READ COMMITTED, too;
 * rows are locked in one order, so nobody waits in a circle: sessions that have not ended, roots,
   segsets, and of each kind by id;
-* `pins` of a segset is its number of rows in `pins`; `refs` of a root counts its rows in `holds`.
+* `pins` of a segset is its number of rows in `pins`; `refs` of a root counts its rows in `holds`;
+* only committed roots have rows in `uses`.
 """
 
 from collections.abc import Collection, Sequence
@@ -46,7 +47,8 @@ def begin(
 ) -> Begun:
     """Begin to write, as `Ledger.begin` says; the session of a job lives by the job's lease."""
     taken_over = pinned = held = None
-    if predecessor is not None and held_state(tx, predecessor) in _UNENDED:
+    earlier = None if predecessor is None else held_state(tx, predecessor)
+    if predecessor is not None and earlier in _UNENDED and _writes(tx, predecessor):
         taken_over = predecessor
         held = _take_over(tx, session, predecessor)
     else:
@@ -96,10 +98,17 @@ def begin_reading(
 
 def register(tx: Transaction, found: Found, *, repository: str, domain: str) -> None:
     """A session that the store told of; if it is committed, with one reference."""
-    state, refs = (State.COMMITTED, 1) if found.committed else (State.ABORTED, 0)
-    _insert(tx, found.session, repository=repository, domain=domain, state=state, refs=refs)
+    _insert(tx, found.session, repository=repository, domain=domain, state=State.ABORTED)
     _insert_segset(tx, found.session, Phase.OPEN, gens=found.gens)
-    set_uses(tx, found.session, found.uses)
+    if found.committed:
+        restore(tx, found.session, uses=found.uses)
+
+
+def restore(tx: Transaction, session: str, *, uses: Collection[str]) -> None:
+    """Make an ended session committed, with the references that it had, or one."""
+    refs = sa.case((sessions.c.refs > 1, sessions.c.refs), else_=1)
+    _move(tx, session, State.COMMITTED, refs=refs)
+    set_uses(tx, session, uses)
 
 
 def beat(tx: Transaction, session: str) -> bool:
@@ -233,16 +242,9 @@ def removed(tx: Transaction, root: str) -> None:
 def users(tx: Transaction, segset: str) -> list[RootId]:
     """The committed roots whose maps point, or may point, into the session's segments."""
     domain_id = sa.select(sessions.c.domain).where(sessions.c.id == segset).scalar_subquery()
-    found = (
-        sa.select(uses.c.root)
-        .distinct()
-        .join(sessions, sessions.c.id == uses.c.root)
-        .where(
-            sa.or_(uses.c.segset == segset, uses.c.segset == domain_id),
-            sessions.c.state == State.COMMITTED,
-        )
-    )
-    return [RootId(root) for root in tx.connection.scalars(found)]
+    theirs = sa.or_(uses.c.segset == segset, uses.c.segset == domain_id)
+    found = tx.connection.scalars(sa.select(uses.c.root).distinct().where(theirs))
+    return [RootId(root) for root in found]
 
 
 def set_uses(tx: Transaction, root: str, segsets: Collection[str]) -> None:
@@ -275,7 +277,6 @@ def _insert(
     repository: str,
     domain: str,
     state: State = State.ACTIVE,
-    refs: int = 0,
     **values: Any,
 ) -> None:
     now = tx.now()
@@ -285,7 +286,7 @@ def _insert(
         "domain": domain,
         "state": state,
         "incarnation": repositories.incarnation(tx, repository),
-        "refs": refs,
+        "refs": 0,
         "heartbeat_at": now,
         "created_at": now,
     }
@@ -376,8 +377,8 @@ def _release(tx: Transaction, ended: Sequence[str]) -> None:
         .order_by(segsets.c.session)
         .with_for_update()
     )
-    built = (segsets.c.session.in_(ended), segsets.c.phase == Phase.BUILDING)
-    tx.changed(sa.update(segsets).where(*built).values(phase=Phase.OPEN))
+    built = segsets.c.session.in_(ended)
+    tx.changed(sa.update(segsets).where(built).values(phase=Phase.OPEN))
     for session, theirs in pinned.items():
         less = sa.update(segsets).where(segsets.c.session.in_(theirs))
         tx.changed(less.values(pins=segsets.c.pins - 1))

@@ -8,6 +8,7 @@ from emberkeep.db import repositories
 from emberkeep.db import sessions as table
 from emberkeep.db.database import Transaction
 from emberkeep.db.tables import holds, pins, segsets, sessions, uses
+from emberkeep.db.tables import repositories as repositories_table
 from emberkeep.engine.ledger import Found, Phase, State
 
 
@@ -23,17 +24,14 @@ def settle(
     """As `Ledger.settle` says, of a repository with a row.  Roots keep the references they had."""
     repositories.raise_to(tx, repository, incarnation=incarnation, cycle=cycle)
     _end_all(tx, domain)
+    seen = sa.select(repositories_table.c.gc_cycle).where(repositories_table.c.id == repository)
     for item in found:
         if table.state(tx, item.session) is None:
             table.register(tx, item, repository=repository, domain=domain)
-            continue
-        if item.committed:
-            refs = sa.case((sessions.c.refs > 1, sessions.c.refs), else_=1)
-            mine = sa.update(sessions).where(sessions.c.id == item.session)
-            tx.changed(mine.values(state=State.COMMITTED, refs=refs))
-        table.set_uses(tx, item.session, item.uses)
+        elif item.committed:
+            table.restore(tx, item.session, uses=item.uses)
         theirs = sa.update(segsets).where(segsets.c.session == item.session)
-        tx.changed(theirs.values(phase=Phase.OPEN, gens=item.gens))
+        tx.changed(theirs.values(phase=Phase.OPEN, gens=item.gens, cycle=seen.scalar_subquery()))
 
 
 def _end_all(tx: Transaction, domain: str) -> None:
@@ -48,10 +46,6 @@ def _end_all(tx: Transaction, domain: str) -> None:
     tx.changed(sa.delete(uses).where(uses.c.root.in_(mine)))
     theirs = (segsets.c.session.in_(mine), segsets.c.phase != Phase.GONE)
     tx.changed(sa.update(segsets).where(*theirs).values(phase=Phase.OPEN, pins=0, gens=None))
-    _end(tx, sessions.c.domain == domain)
-
-
-def _end(tx: Transaction, which: sa.ColumnElement[bool]) -> None:
     on_its_way = sessions.c.state.in_((State.REMOVING, State.REMOVED))
     ended = sa.case((on_its_way, State.REMOVED), else_=State.ABORTED)
-    tx.changed(sa.update(sessions).where(which).values(state=ended))
+    tx.changed(sa.update(sessions).where(sessions.c.domain == domain).values(state=ended))

@@ -132,7 +132,7 @@ holds = Table(
     Column("root", String(32), nullable=False),
 )
 
-# Into whose segments the map of a root points.
+# Into whose segments the map of a committed root points.
 uses = Table(
     "uses",
     metadata,

@@ -27,7 +27,7 @@ import numpy.typing as npt
 import zstandard
 
 from emberkeep.engine import segments
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import SessionId
 from emberkeep.engine.keys import ID_SIZE, Cipher
 from emberkeep.engine.layout import Codec, Kind, Pointer, SegmentId
@@ -85,6 +85,20 @@ def pointer(row: Any) -> Pointer | None:
     )
 
 
+def pointers(rows: npt.NDArray[Any]) -> list[Pointer]:
+    """The pointers of entries none of which is zero; those into one segment share its id."""
+    table, numbers = _table(rows)
+    segments_of = [
+        SegmentId(SessionId(row[:16].tobytes().hex()), int.from_bytes(row[20:].tobytes(), "little"))
+        for row in table
+    ]
+    columns = (rows[name].tolist() for name in ("key", "index", "offset", "length"))
+    return [
+        Pointer(segments_of[number], key, index, offset, length)
+        for number, key, index, offset, length in zip(numbers.tolist(), *columns, strict=True)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One node.  `digests` are its children's, of shape (FANOUT, 16); a leaf has none."""
@@ -116,7 +130,7 @@ class Node:
 
     @classmethod
     def decode(cls, data: bytes) -> "Node":
-        """Raises `ValueError` if `data` is no node."""
+        """Raises one of `MALFORMED` if `data` is no node."""
         height, segment_count = _HEAD.unpack_from(data)
         place = _HEAD.size
         mask = np.unpackbits(np.frombuffer(data, "u1", FANOUT // 8, place)).astype(bool)
@@ -159,8 +173,9 @@ def _table(present: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], npt.NDArra
     rows[:, :16] = present["session"]
     rows[:, 16:20] = np.ascontiguousarray(present["key"]).view("u1").reshape(-1, 4)
     rows[:, 20:24] = np.ascontiguousarray(present["seq"]).view("u1").reshape(-1, 4)
-    distinct, numbers = np.unique(rows, axis=0, return_inverse=True)
-    return distinct, numbers.reshape(-1)
+    # As one value a row: many times faster than along an axis.
+    distinct, numbers = np.unique(rows.view(f"V{_SEGMENT_BYTES}")[:, 0], return_inverse=True)
+    return distinct.view("u1").reshape(-1, _SEGMENT_BYTES), numbers.reshape(-1)
 
 
 def segment_numbers(entries: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
@@ -208,12 +223,12 @@ class Nodes:
         return node
 
     def _read(self, place: Pointer, height: int, cipher: Cipher) -> Node:
-        name = self._reader.name(place.segment)
         stored = self._reader.record(place)
+        name = self._reader.name(place.segment)
         plain = segments.open_record(cipher, Kind.NODE, place, stored, limit=NODE_LIMIT, name=name)
         try:
             node = Node.decode(plain)
-        except (ValueError, struct.error) as error:
+        except MALFORMED as error:
             raise DamagedObject(f"{name}: record {place.index} is no node") from error
         if node.height != height:
             raise DamagedObject(f"{name}: record {place.index} is a node of another height")
@@ -300,19 +315,6 @@ class Map:
                 identify,
             )
 
-    def walk(self, seen: Callable[[Pointer], bool]) -> Iterator[tuple[Pointer, Node]]:
-        """Yield (place, node) of each node for which `seen` is false, parents first."""
-        pending = [] if self.top.place is None else [(self.top.place, self.top.height)]
-        while pending:
-            place, height = pending.pop()
-            if seen(place):
-                continue
-            node = self._nodes.read(place, height)
-            yield place, node
-            if height > 1:
-                below = (pointer(row) for row in node.entries[node.entries["length"] > 0])
-                pending += [(child, height - 1) for child in below if child is not None]
-
 
 @dataclass(frozen=True, slots=True)
 class MapState:
@@ -357,7 +359,8 @@ class MapWriter:
         present = entries[entries["length"] > 0]
         if not len(present):
             return
-        self._sessions |= {bytes(row) for row in np.unique(present["session"], axis=0)}
+        sessions = np.ascontiguousarray(present["session"]).view("V16")
+        self._sessions |= {bytes(session) for session in np.unique(sessions)}
         digest = self._identify(ids.tobytes())
         self._add(Node(1, entries, None, digest), number)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from emberkeep.engine import keys, layout
 from emberkeep.engine.blockmap import MapState, Node, Top
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import DomainId, RootId, SessionId
 from emberkeep.engine.keys import MetadataKey, Random
 from emberkeep.stores.base import Store
@@ -44,12 +44,17 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint: the leaves before `leaf` are in the map."""
+    """A checkpoint: the leaves before `leaf` are in the map.
+
+    `pins`: the sessions that were pinned for it; `samples`: those that no hint tells of yet.
+    """
 
     origin: Origin
     leaf: int
     map: MapState
     counters: Counters
+    pins: tuple[SessionId, ...]
+    samples: bytes
 
 
 def put(
@@ -81,6 +86,8 @@ def put(
             "segments": counters.segments,
             "stored_bytes": counters.stored,
         },
+        "pins": saved.pins,
+        "samples": base64.b64encode(saved.samples).decode(),
     }
     name = layout.checkpoint_name(domain, session, number)
     store.put(name, keys.seal(metadata_key.object_key(name), json.dumps(content).encode(), random))
@@ -97,14 +104,14 @@ def newest(
     if origin.change_id is None:
         return None
     for session in sessions:
-        listed = store.list(layout.checkpoint_name(domain, session, 0)[:-1])
-        numbers = sorted((layout.parse_checkpoint_name(i.name)[1] for i in listed), reverse=True)
-        for number in numbers:
+        prefix = layout.checkpoint_name(domain, session, 0)[:-1]
+        listed = layout.named(store, prefix, layout.parse_checkpoint_name)
+        for number in sorted((number for _item, (_session, number) in listed), reverse=True):
             name = layout.checkpoint_name(domain, session, number)
             try:
                 saved = _decode(keys.unseal(metadata_key.object_key(name), store.get(name), name))
-            except (ObjectNotFound, DamagedObject):
-                continue
+            except (ObjectNotFound, DamagedObject, *MALFORMED):
+                continue  # an earlier one only costs time
             if saved.origin == origin:
                 return saved
     return None
@@ -129,4 +136,6 @@ def _decode(plain: bytes) -> Saved:
             counters["segments"],
             counters["stored_bytes"],
         ),
+        pins=tuple(SessionId(session) for session in content["pins"]),
+        samples=base64.b64decode(content["samples"]),
     )

@@ -7,6 +7,7 @@ at any point.
 
 Invariants
 * what is needed is in the objects that the ledger's gens names; what is removed is named no more;
+* of a segment that is needed nothing is removed before the generation that counts was seen;
 * no listing and no clock takes part in that: a listing only suggests what there is to remove;
 * a node that can't be read ends the cycle, unless a verification has put its backup into
   quarantine: then everything that this backup may need is kept.
@@ -14,12 +15,12 @@ Invariants
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from emberkeep.engine import compaction, keys, layout, marks, roots
+from emberkeep.engine import compaction, hints, keys, layout, marks, roots
 from emberkeep.engine.blockmap import Nodes
 from emberkeep.engine.errors import DamagedObject, LedgerBehind
 from emberkeep.engine.ids import RootId, SessionId
@@ -76,6 +77,14 @@ def collect(
     return cycle.run()
 
 
+def _behind(what: str) -> str:
+    return (
+        f"{what}, which the database does not know: it was put back to an older state, or another "
+        "one wrote here. Nothing is collected until it learned what the store holds: stop every "
+        "process, then run emberkeep repo rebuild"
+    )
+
+
 class _Again(Exception):
     """A root went while it was walked: look at the ledger again."""
 
@@ -111,21 +120,20 @@ class _Cycle:
         self._checkpoint = checkpoint
         self._number = 0
         self._journal: dict[SessionId, list[str]] = {}  # gens objects, as listed
+        # Of the sessions of which something went: their segments that are as first written.
+        self._whole: dict[SessionId, set[int]] = {}
         self._collected = Collected()
         self._reasons: list[str] = []
 
     def run(self) -> Collected:
         """A whole cycle."""
         self._read_journal()
-        seen = max(
-            (layout.parse_gens_name(name)[0] for names in self._journal.values() for name in names),
-            default=0,
-        )
-        self._number = self._ledger.begin_cycle(seen=seen)
+        segsets = self._ledger.segsets(self._domain)  # after what they are compared with
+        self._number = self._ledger.begin_cycle(seen=self._seen(segsets))
         self._tidy_roots()
         drained = [
             segset
-            for segset in self._ledger.segsets(self._domain)
+            for segset in segsets
             if segset.phase in (Phase.OPEN, Phase.DRAINING)
             and self._ledger.drain(segset.session, self._number)
         ]
@@ -162,23 +170,33 @@ class _Cycle:
         self._count(roots=len(fence.roots))
         return replace(self._collected, reasons=tuple(self._reasons))
 
+    def _seen(self, segsets: Collection[Segset]) -> int:
+        """The last cycle that the store tells of.
+
+        Raises `LedgerBehind` if one left something of a segset which, as the ledger says, had not
+        got that far: cycles of other domains may have brought the ledger's count up since.
+        """
+        cycles = {segset.session: segset.cycle for segset in segsets}
+        last = 0
+        for session, names in self._journal.items():
+            seen = max(layout.parse_gens_name(name)[0] for name in names)
+            if seen > cycles.get(session, seen):
+                raise LedgerBehind(_behind(f"the store holds {names[-1]}"))
+            last = max(last, seen)
+        return last
+
     # Roots.
 
     def _tidy_roots(self) -> None:
         """Remove roots that don't count (any more).  Raises `LedgerBehind` for unknown ones."""
         states = self._ledger.sessions(self._domain)
-        for item in self._store.list(f"d/{self._domain}/r/"):
+        for item, root in self._list("r/", layout.parse_root_name):
             self._checkpoint()
-            session = SessionId(item.name.rpartition("/")[2])
+            session = SessionId(root)
             # One that began after `states` was read may have put its root meanwhile.
             state = states.get(session) or self._ledger.state(session)
             if state is None:
-                raise LedgerBehind(
-                    f"the store holds {item.name}, which the database does not know: it was put "
-                    "back to an older state, or another one wrote here. Nothing is collected "
-                    "until it learned what the store holds: stop every process, then run "
-                    "emberkeep repo rebuild"
-                )
+                raise LedgerBehind(_behind(f"the store holds {item.name}"))
             if state in (State.ABORTED, State.REMOVED):
                 self._store.delete(item.name)
         for session, state in states.items():
@@ -197,7 +215,9 @@ class _Cycle:
         """Raises `_Again`, and `DamagedObject` for damage that no verification has seen."""
         reached, spared = Marks(), set[SessionId]()
         nodes = Nodes(self._reader, kept=8)
-        for number, (root, state) in enumerate(fence.roots.items()):
+        # Those being removed last: what one of them shares must not pass unread.
+        in_turn = sorted(fence.roots.items(), key=lambda item: item[1] == State.REMOVING)
+        for number, (root, state) in enumerate(in_turn):
             self._checkpoint()
             self._report(Progress(number, len(fence.roots), 0))
             forgive = partial(self._forgive, root=root, fence=fence, spared=spared)
@@ -214,6 +234,11 @@ class _Cycle:
             except DamagedObject as error:
                 if self._ledger.state(SessionId(root)) != state:
                     raise _Again from error
+                if root not in fence.quarantined:
+                    raise DamagedObject(
+                        f"nothing was collected: the backup with root {root} can't be read whole "
+                        f"({error}); verify it (emberkeep repo verify), or delete the backup"
+                    ) from error
                 forgive(error)
         return reached, spared
 
@@ -236,12 +261,14 @@ class _Cycle:
     def _forgive(
         self, error: DamagedObject, root: RootId, fence: Fence, spared: set[SessionId]
     ) -> None:
-        """Go on beside damage that was confirmed, keeping all that its backup may need."""
+        """Go on beside damage that was confirmed, keeping all that its backup may need.
+
+        Of a root that is being removed nothing is needed, and its segments may be going already.
+        """
+        if fence.roots[root] == State.REMOVING:
+            return
         if root not in fence.quarantined:
-            raise DamagedObject(
-                f"nothing was collected: the backup with root {root} can't be read whole "
-                f"({error}); verify it (emberkeep repo verify), or delete the backup"
-            ) from error
+            raise error
         spared |= {
             segset.session for segset in fence.segsets if root in self._ledger.users(segset.session)
         }
@@ -253,15 +280,15 @@ class _Cycle:
         session = segset.session
         found = self._listed(session)
         seqs = reached.seqs(session)
+        if not seqs:
+            if self._ledger.gate(session, self._number, gens=None, gone=True):
+                self._remove(segset, found, {}, "no backup needs it")
+            return
         try:
             before = None if segset.gens is None else self._reader.gens(segset.gens)
         except DamagedObject as error:
             self._reasons.append(f"{error}; its session's segments are left as they are")
             self._reopen(segset)
-            return
-        if not seqs:
-            if self._ledger.gate(session, self._number, gens=None, gone=True):
-                self._remove(segset, found, {}, "no backup needs it")
             return
         kept: Gens = {}
         for seq in seqs:
@@ -283,6 +310,8 @@ class _Cycle:
             self._put_gens(gens, kept)
         if self._ledger.gate(session, self._number, gens=gens, gone=False):
             self._remove(segset, found, kept, "no backup needs it", gens=gens)
+            if gens != segset.gens:
+                self._whole[session] = {seq for seq, kind in kept.items() if kind == "0"}
 
     def _compact(
         self, segment: SegmentId, generation: str, reached: Marks, found: _Objects
@@ -302,8 +331,8 @@ class _Cycle:
                 new_generation=new,
                 random=self._random,
             )
-        except DamagedObject:
-            return None  # a verification will tell
+        except (DamagedObject, ObjectNotFound):
+            return None  # a verification will tell, or a later cycle has just replaced it
         if data is None:
             return None
         self._store.put(layout.segment_name(self._domain, segment, new), data)
@@ -318,8 +347,11 @@ class _Cycle:
         for (seq, generation), item in found.segments.items():
             if kept.get(seq) == generation:
                 self._count(kept_segments=1, kept_bytes=item.size)
-            elif layout.cycle_of(generation) <= self._number:
+            elif layout.cycle_of(generation) < self._number:
                 self._checkpoint()
+                if seq in kept and not self._is_there(SegmentId(segset.session, seq), kept[seq]):
+                    self._reasons.append(f"{item.name}: left, as what should be instead is missing")
+                    continue
                 self._store.delete(item.name)
                 self._count(removed_segments=1, removed_bytes=item.size)
                 if seq not in kept:
@@ -327,6 +359,15 @@ class _Cycle:
         for name in self._journal.get(segset.session, ()):
             if name != gens and layout.parse_gens_name(name)[0] < self._number:
                 self._store.delete(name)
+
+    def _is_there(self, segment: SegmentId, generation: str) -> bool:
+        if layout.cycle_of(generation) == self._number:
+            return True  # it was just put
+        try:
+            self._store.stat(layout.segment_name(self._domain, segment, generation))
+        except ObjectNotFound:
+            return False
+        return True
 
     def _reopen(self, segset: Segset) -> None:
         """Let a drained segset be used again as it is.
@@ -373,7 +414,7 @@ class _Cycle:
                 self._store.delete(item.name)
             elif segment.session not in segsets:
                 self._count(unknown=1)
-        for session in gone:
+        for session in sorted(gone):
             for name in self._journal.get(session, ()):
                 self._store.delete(name)
         for item, (session, _number) in self._list("c/", layout.parse_checkpoint_name):
@@ -384,6 +425,14 @@ class _Cycle:
         for item, segment in self._list("bad/", layout.parse_bad_name):
             if segment.session in gone:
                 self._store.delete(item.name)
+        hints.merge(
+            self._reader,
+            generation=self._generation(),
+            alive=segsets.keys() - gone,
+            whole=self._whole,
+            random=self._random,
+            checkpoint=self._checkpoint,
+        )
 
     def _read_journal(self) -> None:
         for item, (_cycle, session) in self._list("g/", layout.parse_gens_name):
@@ -398,9 +447,7 @@ class _Cycle:
 
     def _list(self, below: str, parse: Callable[[str], _T]) -> Iterator[tuple[StoredObject, _T]]:
         """The domain's objects of one kind; what bears no name of it is no business of ours."""
-        for item in self._store.list(f"d/{self._domain}/{below}"):
-            with contextlib.suppress(ValueError):
-                yield item, parse(item.name)
+        return layout.named(self._store, f"d/{self._domain}/{below}", parse)
 
     def _generation(self) -> str:
         return layout.new_generation(self._number, self._random)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 
 from emberkeep.engine import keys, layout
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import DomainId, SessionId
 from emberkeep.engine.keys import MetadataKey, Random
 from emberkeep.engine.layout import SegmentId
@@ -35,6 +35,10 @@ class Bad:
     def __contains__(self, record: tuple[SegmentId, int]) -> bool:
         segment, index = record
         return segment in self._segments or index in self._records.get(segment, ())
+
+    def just(self, segment: SegmentId) -> frozenset[int] | None:
+        """The indexes of the segment's records; None if it is bad altogether."""
+        return None if segment in self._segments else self._records.get(segment, frozenset())
 
 
 NOTHING_BAD = Bad({})
@@ -63,10 +67,11 @@ def read(store: Store, metadata_key: MetadataKey, names: Iterable[str]) -> Bad:
         segment = layout.parse_bad_name(name)
         try:
             plain = keys.unseal(metadata_key.object_key(name), store.get(name), name)
-        except (ObjectNotFound, DamagedObject):
+            listed = frozenset(int(index) for index in json.loads(plain))
+        except (ObjectNotFound, DamagedObject, *MALFORMED):
             unknown.add(segment)
             continue
-        records[segment] = records.get(segment, frozenset()) | frozenset(json.loads(plain))
+        records[segment] = records.get(segment, frozenset()) | listed
     return Bad(records, unknown)
 
 

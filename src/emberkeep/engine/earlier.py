@@ -3,81 +3,66 @@
 Their data segments are in the volume's order, so one segment's ids a session are held at a time.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from emberkeep.engine import blockmap, layout
 from emberkeep.engine.blockmap import FANOUT
-from emberkeep.engine.damage import Bad
-from emberkeep.engine.errors import DamagedObject
-from emberkeep.engine.ids import SessionId
-from emberkeep.engine.keys import DomainKeys
-from emberkeep.engine.layout import Pointer, SegmentId
-from emberkeep.engine.segments import ChunkIds, Footer
+from emberkeep.engine.pinned import Chunks, Pinned
 from emberkeep.engine.stored import SegmentReader
 
 Known = dict[bytes, Any]  # a chunk's id → its entry
 
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    segment: SegmentId
-    footer: Footer
-    ids: ChunkIds
+_Seqs = npt.NDArray[np.uint32]
 
 
 class Earlier:
     """Chunks of one pinned session.  Asked for ascending leaves; used by one thread."""
 
-    def __init__(
-        self, reader: SegmentReader, domain_keys: DomainKeys, session: SessionId, bad: Bad
-    ) -> None:
-        self._reader = reader
-        self._keys = domain_keys
-        self._bad = bad
-        self._segments = self._read(session)
+    def __init__(self, reader: SegmentReader, pinned: Pinned, *, first_leaf: int) -> None:
+        """`first_leaf`: none before it will be asked for."""
+        self._pinned = pinned
+        seqs = np.fromiter(_listed(reader, pinned), np.uint32)
+        if first_leaf:
+            ends = range(len(seqs))
+            first = bisect_left(ends, first_leaf * FANOUT, key=lambda at: self._end(seqs[at:]))
+            seqs = seqs[first:]
+        self._segments = self._read(seqs)
         self._current = next(self._segments, None)
 
     def chunks(self, leaf: int) -> Known:
         """The chunks stored for this leaf's places."""
         first, end = leaf * FANOUT, (leaf + 1) * FANOUT
         known: Known = {}
-        while self._current is not None and self._current.ids.numbers[0] < end:
-            self._add(known, self._current, first, end)
-            if self._current.ids.numbers[-1] >= end:
+        while self._current is not None and self._current.numbers[0] < end:
+            numbers = self._current.numbers
+            for row in np.flatnonzero((numbers >= first) & (numbers < end)):
+                chunk_id = self._current.ids[row].tobytes()
+                known[chunk_id] = blockmap.entry(self._current.pointer(int(row)))
+            if numbers[-1] >= end:
                 break
             self._current = next(self._segments, None)
         return known
 
-    def _add(self, known: Known, found: _Segment, first: int, end: int) -> None:
-        ids = found.ids
-        for row in np.flatnonzero((ids.numbers >= first) & (ids.numbers < end)):
-            index = int(ids.indexes[row])
-            record = found.footer.find(index)
-            if record is None:
-                continue
-            offset, length = int(record["offset"]), int(record["length"])
-            place = Pointer(found.segment, found.footer.key, index, offset, length)
-            if (found.segment, index) not in self._bad:
-                known[bytes(ids.ids[row])] = blockmap.entry(place)
+    def _read(self, seqs: _Seqs) -> Iterator[Chunks]:
+        """Those of the segments that have chunks."""
+        found = (self._pinned.chunks(int(seq)) for seq in seqs)
+        return (chunks for chunks in found if chunks is not None)
 
-    def _read(self, session: SessionId) -> Iterator[_Segment]:
-        """The session's segments with chunks, as first written: a pointer's offset is theirs.
+    def _end(self, seqs: _Seqs) -> int:
+        """The last chunk's number in the first of the segments that has chunks."""
+        return next((int(chunks.numbers[-1]) for chunks in self._read(seqs)), 1 << 64)
 
-        A listing that misses some only costs storing their chunks again.
-        """
-        prefix = layout.session_prefix(self._reader.domain, session)
-        for item in self._reader.store.list(prefix):
-            segment, generation = layout.parse_segment_name(item.name)
-            try:
-                if generation != "0" or self._reader.generation(segment) != generation:
-                    continue
-                tail = self._reader.tail_of(segment, generation)
-                ids = self._reader.ids(tail, self._keys)
-            except DamagedObject:
-                continue  # also a segment of nodes, which has no ids
-            if len(ids.numbers):
-                yield _Segment(segment, tail.footer, ids)
+
+def _listed(reader: SegmentReader, pinned: Pinned) -> Iterator[int]:
+    """The session's segments, ascending.
+
+    A listing that misses some only costs storing their chunks again.
+    """
+    prefix = layout.session_prefix(reader.domain, pinned.session)
+    listed = layout.named(reader.store, prefix, layout.parse_segment_name)
+    return (segment.seq for _item, (segment, generation) in listed if generation == "0")

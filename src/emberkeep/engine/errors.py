@@ -1,5 +1,7 @@
 """What the engine raises.  A message says what happened, to which object, and what to do now."""
 
+import struct
+
 
 class EngineError(Exception):
     """The base of all of the engine's errors."""
@@ -9,8 +11,16 @@ class DamagedObject(EngineError):
     """An object of the repository is not what was written: cut, changed, swapped or missing."""
 
 
+# What taking apart bytes raises that are not made as they should be: JSON, columns, structures.
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, struct.error)
+
+
 class WrongKey(EngineError):
     """The key manager's key is not the one that this repository was made with."""
+
+
+class KeyDestroyed(EngineError):
+    """The keys of the domain were destroyed on purpose: nobody can read its data any more."""
 
 
 class NotARepository(EngineError):

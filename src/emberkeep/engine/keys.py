@@ -22,9 +22,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from emberkeep.engine.errors import DamagedObject, WrongKey
+from emberkeep.engine.errors import MALFORMED, DamagedObject, WrongKey
 from emberkeep.engine.ids import DomainId, SessionId
-from emberkeep.engine.protocols import KeyManager
 from emberkeep.stores.base import Buffer
 
 CIPHER = "aes-256-gcm"
@@ -94,17 +93,28 @@ class MetadataKey:
         return hmac.new(derive(self.key, "format"), text.encode(), sha256).hexdigest()
 
 
+def _no_other(_number: int) -> bytes:
+    raise KeyError
+
+
 @dataclass(frozen=True, slots=True)
 class DomainKeys:
-    """Opens a domain's data: the data keys by their numbers, and the key of chunk ids."""
+    """Opens a domain's data: the data keys by their numbers, and the key of chunk ids.
+
+    `unopened`: the numbers of other data keys that the store has.  `find` opens a key whose number
+    is not in `data`, as another process may have made it since; `KeyError` if there is none.
+    """
 
     domain: DomainId
     data: dict[int, bytes]
     identity: bytes
+    unopened: frozenset[int] = frozenset()
+    find: Callable[[int], bytes] = _no_other
 
     @property
     def newest(self) -> int:
-        return max(self.data)
+        """The number of the data key for new sessions."""
+        return max({*self.data, *self.unopened})
 
     def record_cipher(self, number: int, session: SessionId) -> AESGCM:
         return AESGCM(derive(self._data(number), "record", *_ids(self.domain, session)))
@@ -118,6 +128,8 @@ class DomainKeys:
 
     def _data(self, number: int) -> bytes:
         try:
+            if number not in self.data:
+                self.data[number] = self.find(number)
             return self.data[number]
         except KeyError:
             raise DamagedObject(
@@ -125,32 +137,36 @@ class DomainKeys:
             ) from None
 
 
-def wrap_domain_key(
-    keys: KeyManager, repository: str, domain: DomainId, number: int, data: bytes, identity: bytes
-) -> bytes:
-    """The object that holds a domain's `number`-th data key and its id key, wrapped."""
+def encode_domain_key(data: bytes, identity: bytes) -> bytes:
+    """A data key and the domain's id key, as they are wrapped."""
     content = {
         "cipher": CIPHER,
         "id_algorithm": ID_ALGORITHM,
         "data_key": data.hex(),
         "id_key": identity.hex(),
     }
-    plain = json.dumps(content, sort_keys=True).encode()
-    return keys.wrap(plain, domain=domain, context=_key_context(repository, domain, number))
+    return json.dumps(content, sort_keys=True).encode()
 
 
-def unwrap_domain_key(
-    keys: KeyManager, repository: str, domain: DomainId, number: int, wrapped: bytes
-) -> tuple[bytes, bytes]:
-    """The data key and the id key in such an object.  Raises `WrongKey`."""
-    context = _key_context(repository, domain, number)
-    content = json.loads(keys.unwrap(wrapped, domain=domain, context=context))
-    if content["cipher"] != CIPHER or content["id_algorithm"] != ID_ALGORITHM:
-        raise WrongKey(f"domain {domain} uses {content['cipher']}, which is unknown here")
-    return bytes.fromhex(content["data_key"]), bytes.fromhex(content["id_key"])
+def decode_domain_key(plain: bytes, name: str) -> tuple[bytes, bytes]:
+    """The data key and the id key that the object `name` holds.
+
+    Raises `WrongKey` if they are for algorithms unknown here, and `DamagedObject`.
+    """
+    try:
+        content = json.loads(plain)
+        cipher, algorithm = content["cipher"], content["id_algorithm"]
+        if cipher != CIPHER or algorithm != ID_ALGORITHM:
+            raise WrongKey(
+                f"the domain uses {cipher} and {algorithm}, which this release does not know; "
+                "take a newer one"
+            )
+        return bytes.fromhex(content["data_key"]), bytes.fromhex(content["id_key"])
+    except MALFORMED as error:
+        raise DamagedObject(f"{name}: it holds no keys") from error
 
 
-def _key_context(repository: str, domain: DomainId, number: int) -> bytes:
+def domain_key_context(repository: str, domain: DomainId, number: int) -> bytes:
     return f"emberkeep/1 domain key {repository} {domain} {number}".encode()
 
 

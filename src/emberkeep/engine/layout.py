@@ -3,20 +3,25 @@
 Integers are little-endian, except in nonces and key derivation.
 """
 
+import contextlib
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import google_crc32c
 
 from emberkeep.engine.errors import DamagedObject
 from emberkeep.engine.ids import DomainId, RootId, SessionId
+from emberkeep.stores.base import Store, StoredObject
+
+_T = TypeVar("_T")
 
 VERSION = 1
 FORMAT = "format"
+INCARNATIONS = "incarnation/"
 
 HEADER_SIZE = 64
 TRAILER_SIZE = 16
@@ -33,7 +38,15 @@ _BAD_NAME = re.compile(
     r"d/[0-9a-f]{32}/bad/(?P<session>[0-9a-f]{32})\.(?P<seq>[0-9a-f]{8})\.(?P<run>[0-9a-f]{8})"
 )
 _CHECKPOINT_NAME = re.compile(r"d/[0-9a-f]{32}/c/(?P<session>[0-9a-f]{32})/(?P<number>[1-9][0-9]*)")
-_KEY_NAME = re.compile(r"d/(?P<domain>[0-9a-f]{32})/key/(?P<number>[0-9]+)\.(?P<wrapping>[0-9]+)")
+_INCARNATION_NAME = re.compile(r"incarnation/(?P<number>[1-9][0-9]*)")
+_ROOT_NAME = re.compile(r"d/[0-9a-f]{32}/r/(?P<root>[0-9a-f]{32})")
+_KEY_NAME = re.compile(
+    r"d/(?P<domain>[0-9a-f]{32})/key/(?P<number>[1-9][0-9]*)\.(?P<wrapping>[1-9][0-9]*)"
+)
+_DESTROYED_NAME = re.compile(r"d/(?P<domain>[0-9a-f]{32})/key/destroyed")
+_HINTS_NAME = re.compile(
+    r"d/[0-9a-f]{32}/h/([0-9a-f]{32}/[1-9][0-9]*|(?P<cycle>[1-9][0-9]*)-[0-9a-f]{8})"
+)
 _SEGMENT_MAGIC = b"EMBRKSEG"
 _TRAILER_MAGIC = b"EMBRKEND"
 
@@ -91,8 +104,14 @@ def pointer_from(plain: Sequence[Any] | None) -> Pointer | None:
     return Pointer(SegmentId(SessionId(session), seq), key, index, offset, length)
 
 
-def key_name(domain: DomainId, number: int, wrapping: int) -> str:
-    return f"d/{domain}/key/{number}.{wrapping}"
+def metadata_key_prefix(repository: str) -> str:
+    """What the names of the wrappings of a repository's metadata key begin with."""
+    return f"key/{repository}/"
+
+
+def key_prefix(domain: DomainId, number: int) -> str:
+    """What the names of the wrappings of a domain's `number`-th data key begin with."""
+    return f"d/{domain}/key/{number}."
 
 
 def parse_key_name(name: str) -> tuple[DomainId, int, int] | None:
@@ -103,13 +122,34 @@ def parse_key_name(name: str) -> tuple[DomainId, int, int] | None:
     return DomainId(found["domain"]), int(found["number"]), int(found["wrapping"])
 
 
+def destroyed_name(domain: DomainId) -> str:
+    """What tells that a domain's keys were destroyed."""
+    return f"d/{domain}/key/destroyed"
+
+
+def parse_destroyed_name(name: str) -> DomainId | None:
+    """The domain whose keys were destroyed; None for another object's name."""
+    found = _DESTROYED_NAME.fullmatch(name)
+    return None if found is None else DomainId(found["domain"])
+
+
 def incarnation_name(number: int) -> str:
     """What tells that the ledger was rebuilt: there is one for each number from 2 on."""
-    return f"incarnation/{number}"
+    return f"{INCARNATIONS}{number}"
+
+
+def parse_incarnation_name(name: str) -> int:
+    """The number.  Raises `ValueError` for another object's name."""
+    return int(_parsed(_INCARNATION_NAME, name)["number"])
 
 
 def root_name(domain: DomainId, root: RootId) -> str:
     return f"d/{domain}/r/{root}"
+
+
+def parse_root_name(name: str) -> RootId:
+    """The root.  Raises `ValueError` for another object's name."""
+    return RootId(_parsed(_ROOT_NAME, name)["root"])
 
 
 def segment_name(domain: DomainId, segment: SegmentId, generation: str = "0") -> str:
@@ -171,6 +211,33 @@ def parse_checkpoint_name(name: str) -> tuple[SessionId, int]:
     """The session and the number.  Raises `ValueError` for another object's name."""
     found = _parsed(_CHECKPOINT_NAME, name)
     return SessionId(found["session"]), int(found["number"])
+
+
+def named(
+    store: Store, prefix: str, parse: Callable[[str], _T]
+) -> Iterator[tuple[StoredObject, _T]]:
+    """The objects that the store lists, each with what `parse` makes of its name.
+
+    What bears no name of the kind is left out: a later release may have put it there.
+    """
+    for item in store.list(prefix):
+        with contextlib.suppress(ValueError):
+            yield item, parse(item.name)
+
+
+def hints_name(domain: DomainId, session: SessionId, number: int) -> str:
+    """Hints of a session, counted from 1."""
+    return f"d/{domain}/h/{session}/{number}"
+
+
+def merged_hints_name(domain: DomainId, generation: str) -> str:
+    """Hints that a collection merged."""
+    return f"d/{domain}/h/{generation}"
+
+
+def parse_hints_name(name: str) -> int:
+    """The cycle that merged them, 0 for a session's.  Raises `ValueError` for another's name."""
+    return int(_parsed(_HINTS_NAME, name)["cycle"] or 0)
 
 
 def _parsed(kind: re.Pattern[str], name: str) -> re.Match[str]:

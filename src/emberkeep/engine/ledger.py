@@ -12,7 +12,7 @@ Invariants
 * between drain and gate of a cycle a segset gets no new pin, and `cycle` only rises: an overtaken
   collector fails at its gate.
 
-`docs/format.md` has the argument; `emberkeep.testing.ledger` is the suite that each must pass.
+`docs/collection.md` has the argument; `emberkeep.testing.ledger` is the suite that each must pass.
 """
 
 from collections.abc import Collection, Mapping
@@ -114,6 +114,7 @@ class Ledger(Protocol):
 
         The base is held if it is committed.  An active or expired predecessor is aborted, and its
         pins and its hold (instead of `base`) pass to the new session, which pins its segset, too.
+        Of one that ended already the segset is pinned if it is open; one may be unknown.
         """
 
     def begin_reading(self, session: SessionId, *, domain: DomainId, root: RootId) -> bool:
@@ -217,7 +218,8 @@ class Ledger(Protocol):
         """Take the store's word for everything, while no other process runs.
 
         Sessions become what `found` says, and aborted or removed if it does not name them; no pin
-        and no hold remains; the numbers of incarnation and cycle become at least these.
+        and no hold remains; the numbers of incarnation and cycle become at least these, the latter
+        also for the segsets that `found` names.
         """
 
 

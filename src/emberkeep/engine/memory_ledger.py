@@ -9,6 +9,8 @@ from emberkeep.engine.errors import LedgerBehind
 from emberkeep.engine.ids import DomainId, RootId, SessionId
 from emberkeep.engine.ledger import Begun, Fence, Found, Phase, Segset, State, behind
 
+_UNENDED = (State.ACTIVE, State.EXPIRED)
+
 
 @dataclass(slots=True)
 class _Session:
@@ -59,14 +61,14 @@ class MemoryLedger:
         with self._lock:
             new = _Session(domain, self._incarnation, self._clock())
             pinned = None
-            if predecessor and self.state(predecessor) in (State.ACTIVE, State.EXPIRED):
+            written = self._segsets.get(predecessor) if predecessor else None
+            if predecessor and written and self.state(predecessor) in _UNENDED:
                 new.predecessor = predecessor
                 new.base = self._take_over(session, predecessor)
             else:
                 if base is not None and self.refer(base):
                     self._holds[session] = base
                     new.base = base
-                written = self._segsets.get(predecessor) if predecessor else None
                 if written and written.phase == Phase.OPEN:
                     written.pinned_by.add(session)
                     pinned = predecessor
@@ -145,7 +147,7 @@ class MemoryLedger:
 
     def abort(self, session: SessionId) -> bool:
         with self._lock:
-            if self.state(session) not in (State.ACTIVE, State.EXPIRED):
+            if self.state(session) not in _UNENDED:
                 return False
             self._sessions[session].state = State.ABORTED
             self._release(session)
@@ -339,4 +341,4 @@ class MemoryLedger:
             row.state, row.refs = State.COMMITTED, max(1, row.refs)
         row.uses = item.uses
         segset = self._segsets.setdefault(item.session, _Segset())
-        segset.phase, segset.gens = Phase.OPEN, item.gens
+        segset.phase, segset.gens, segset.cycle = Phase.OPEN, item.gens, self._cycle

@@ -1,7 +1,8 @@
 """The reader: from a root to the bytes of a volume.
 
 The map is walked in the volume's order, a window of pointers at a time; a window is read in the
-order of the segments, in ranges of at most 4 MiB, several at once.
+order of the segments, in ranges of at most 4 MiB, several at once.  The store may answer them in
+any order.
 
 Invariants
 * no byte is written to the target that was not authenticated;
@@ -13,14 +14,13 @@ Invariants
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from emberkeep.engine import blockmap, segments
-from emberkeep.engine.blockmap import ENTRY, FANOUT, Map, Node, Nodes
+from emberkeep.engine.blockmap import FANOUT, Map, Node, Nodes
 from emberkeep.engine.errors import DamagedObject, TargetError
 from emberkeep.engine.keys import ID_SIZE, Cipher, DomainKeys
 from emberkeep.engine.layout import Kind, Pointer, SegmentId
@@ -31,8 +31,10 @@ from emberkeep.engine.work import MIB, Checkpoint, Progress, Report, Settings
 
 RUN = 4 * MIB  # bytes of one ranged read
 GAP = 256 << 10  # bytes of no use that are read through
-WINDOW = 64  # leaves: 16,384 pointers
-MOST_READS = 16  # at once
+WINDOW = 16_384  # chunks that are planned together
+LEAVES = 256  # of a window, at most
+MOST_READS = 16  # at once, however few processors: they wait for the store
+FIXED = 16 * MIB  # bytes that are held beside the runs: of the map, and windows under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,15 @@ class _Run:
     begin: int
     end: int
     chunks: list[_Wanted] = field(default_factory=list)
+
+
+class _Window:
+    """Leaves whose runs are under way; `left`: how many of them."""
+
+    def __init__(self, leaves: list[tuple[int, Node]], left: int) -> None:
+        self.left = left
+        self.digests = {number: leaf.digest for number, leaf in leaves}
+        self.ids = {number: np.zeros((FANOUT, ID_SIZE), np.uint8) for number, _leaf in leaves}
 
 
 def restore(
@@ -97,53 +108,70 @@ class _Restore:
         self._target = target
         self._report = report
         self._checkpoint = checkpoint
-        most = min(MOST_READS, 2 * settings.threads)
-        self._reads = max(1, min(most, settings.memory_budget // (2 * RUN)))
+        self._reads = max(1, min(MOST_READS, (settings.memory_budget - FIXED) // (2 * RUN)))
         self._ciphers: dict[tuple[int, str], Cipher] = {}
+        self._under_way: dict[Future[list[tuple[int, bytes]]], _Window] = {}
         self._dealt_with = 0  # bytes of the volume, from its begin
 
     def run(self) -> None:
-        """Restore everything, window by window."""
+        """Restore everything."""
         with self._settings.pool(self._reads, "restore") as threads:
             try:
-                leaves = self._map.leaves(self._keys.identify)
-                while window := list(islice(leaves, WINDOW)):
-                    self._restore_window(window, threads)
+                self._restore(threads)
             except BaseException:
                 threads.shutdown(wait=True, cancel_futures=True)
                 raise
         self._zero_until(self._size)
         self._report(Progress(self._size, self._size, 0))
 
-    def _restore_window(self, window: list[tuple[int, Node]], threads: Executor) -> None:
-        ids = {number: np.zeros((FANOUT, ID_SIZE), np.uint8) for number, _leaf in window}
-        under_way: set[Future[list[tuple[int, bytes]]]] = set()
+    def _restore(self, threads: Executor) -> None:
+        """Plan window by window; a window is begun while runs of those before are under way."""
+        for part in self._windows():
+            runs = list(self._runs(part))
+            window = _Window(part, len(runs))
+            written = 0
+            for run in runs:
+                if len(self._under_way) >= self._reads:
+                    self._take()
+                self._under_way[threads.submit(self._restore_run, run)] = window
+                written += len(run.chunks) * self._chunk
+                self._report(Progress(min(self._size, self._dealt_with + written), self._size, 0))
+            for number, leaf in part:
+                self._zero_gaps(number, leaf)
+        while self._under_way:
+            self._take()
 
-        def take(done: set[Future[list[tuple[int, bytes]]]]) -> None:
-            for future in done:
-                for number, chunk_id in future.result():
-                    leaf, slot = divmod(number, FANOUT)
-                    ids[leaf][slot] = np.frombuffer(chunk_id, np.uint8)
-            self._checkpoint()
+    def _windows(self) -> Iterator[list[tuple[int, Node]]]:
+        window, chunks = list[tuple[int, Node]](), 0
+        for number, leaf in self._map.leaves(self._keys.identify):
+            window.append((number, leaf))
+            chunks += int(np.count_nonzero(leaf.entries["length"]))
+            if chunks >= WINDOW or len(window) == LEAVES:
+                yield window
+                window, chunks = [], 0
+        if window:
+            yield window
 
-        written = 0
-        for run in self._runs(window):
-            if len(under_way) >= self._reads:
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                take(done)
-            under_way.add(threads.submit(self._restore_run, run))
-            written += len(run.chunks) * self._chunk
-            self._report(Progress(min(self._size, self._dealt_with + written), self._size, 0))
-        while under_way:
-            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            take(done)
-        for number, leaf in window:
-            if self._keys.identify(ids[number].tobytes()) != leaf.digest:
+    def _take(self) -> None:
+        """Wait for a run, and look at the ids of its window if that is whole."""
+        done, _others = wait(self._under_way, return_when=FIRST_COMPLETED)
+        for future in done:
+            window = self._under_way.pop(future)
+            for number, chunk_id in future.result():
+                leaf, slot = divmod(number, FANOUT)
+                window.ids[leaf][slot] = np.frombuffer(chunk_id, np.uint8)
+            window.left -= 1
+            if not window.left:
+                self._check(window)
+        self._checkpoint()
+
+    def _check(self, window: "_Window") -> None:
+        for number, digest in window.digests.items():
+            if self._keys.identify(window.ids[number].tobytes()) != digest:
                 raise DamagedObject(
                     f"bytes from {number * FANOUT * self._chunk} on: the chunks are not those "
                     "that were backed up (content digest)"
                 )
-            self._zero_gaps(number, leaf)
 
     def _runs(self, window: list[tuple[int, Node]]) -> Iterator[_Run]:
         """What to read for a window, in the order in which it lies in the segments."""
@@ -151,19 +179,17 @@ class _Restore:
         numbers = np.concatenate([number * FANOUT + slots for number, slots in chosen])
         rows: npt.NDArray[Any] = np.concatenate(
             [leaf.entries[slots] for (_n, leaf), (_m, slots) in zip(window, chosen, strict=True)]
-            or [np.zeros(0, ENTRY)]
         )
         order = np.lexsort((rows["offset"], blockmap.segment_numbers(rows)))
+        places = blockmap.pointers(rows[order])
         run: _Run | None = None
         useful = 0
         before: SegmentId | None = None
-        for at in order:
-            place = blockmap.pointer(rows[at])
-            assert place is not None
+        for number, place in zip(numbers[order].tolist(), places, strict=True):
             end = place.offset + place.length
             if (
                 run is None
-                or place.segment != before
+                or place.segment is not before
                 or end - run.begin > RUN
                 or (gap := place.offset - run.end) > GAP
                 or (gap > 0 and 2 * (useful + place.length) < end - run.begin)
@@ -172,7 +198,7 @@ class _Restore:
                     yield run
                 run, useful = _Run(place.offset, end), 0
             run.end = end
-            run.chunks.append(_Wanted(int(numbers[at]), place))
+            run.chunks.append(_Wanted(number, place))
             useful += place.length
             before = place.segment
         if run is not None:
@@ -180,8 +206,8 @@ class _Restore:
 
     def _restore_run(self, run: _Run) -> list[tuple[int, bytes]]:
         """Read a run and write its chunks to the target; returns their ids."""
-        name = self._reader.name(run.chunks[0].place.segment)
         records = self._reader.records([wanted.place for wanted in run.chunks])
+        name = self._reader.name(run.chunks[0].place.segment)
         ids = []
         for wanted, stored in zip(run.chunks, records, strict=True):
             place = wanted.place

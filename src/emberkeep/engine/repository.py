@@ -7,9 +7,9 @@ holds backups that share chunks.  All methods may be called from many threads an
 import contextlib
 import json
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from emberkeep.engine import (
@@ -20,7 +20,9 @@ from emberkeep.engine import (
     reader,
     roots,
     settling,
+    statistics,
     verifier,
+    wrapping,
     writer,
 )
 from emberkeep.engine.collector import SPARSE, Collected
@@ -33,12 +35,14 @@ from emberkeep.engine.errors import (
     SessionLost,
     WrongKey,
 )
-from emberkeep.engine.ids import ID_BYTES, DomainId, RootId, SessionId
+from emberkeep.engine.ids import ID, ID_BYTES, DomainId, RootId, SessionId
+from emberkeep.engine.keyring import Keyring
 from emberkeep.engine.keys import DomainKeys, MetadataKey, Random
 from emberkeep.engine.ledger import Begun, Found, Ledger, State
 from emberkeep.engine.protocols import KeyManager, Source, Target
 from emberkeep.engine.roots import Root
 from emberkeep.engine.settling import Settled
+from emberkeep.engine.statistics import Statistics
 from emberkeep.engine.stored import SegmentReader
 from emberkeep.engine.uploads import Place
 from emberkeep.engine.verifier import Verified
@@ -68,11 +72,15 @@ __all__ = [
     "Settings",
     "Settled",
     "State",
+    "Statistics",
     "Verified",
     "Written",
 ]
 
+BEAT_SECONDS = 30  # between two signs of life of a session
+
 _FEATURES: list[str] = []
+_CONTENTION = 5.0  # seconds for which a put of `format` by somebody else may have been under way
 
 Ledgers = Callable[[str], Ledger | None]  # the ledger of a repository's id
 
@@ -87,7 +95,7 @@ class Repository:
     def __init__(
         self,
         store: Store,
-        key_manager: KeyManager,
+        keyring: Keyring,
         *,
         repository_id: str,
         metadata_key: MetadataKey,
@@ -101,11 +109,9 @@ class Repository:
         self._clock = clock
         self._sleep = sleep
         self._store = store
-        self._key_manager = key_manager
+        self._keyring = keyring
         self._metadata_key = metadata_key
         self._random = random
-        self._domain_keys: dict[DomainId, DomainKeys] = {}
-        self._lock = threading.Lock()
 
     @classmethod
     def create(
@@ -118,10 +124,15 @@ class Repository:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> "Repository":
-        """Make a repository in an empty store; if another process was first, open that one."""
+        """Make a repository in an empty store; if another process was first, open that one.
+
+        Whose `format` is there made it; the key was put before, under the repository's own id, so a
+        process that comes second, or dies in between, leaves a key that nobody looks for.  A store
+        that settles late may take two and keep the later; so the one that is there after some
+        seconds counts.
+        """
         repository_id = random(ID_BYTES).hex()
         key = random(keys.KEY_SIZE)
-        context = keys.metadata_key_context(repository_id)
         content: dict[str, Any] = {
             "title": "emberkeep repository",
             "version": layout.VERSION,
@@ -129,11 +140,15 @@ class Repository:
             "incarnation": 1,
             "features": _FEATURES,
             "cipher": keys.CIPHER,
-            "metadata_key": key_manager.wrap(key, domain=None, context=context).hex(),
         }
         content["mac"] = MetadataKey(key).format_mac(content)
-        with contextlib.suppress(ObjectExists):
-            store.put(layout.FORMAT, json.dumps(content, indent=1).encode())
+        try:
+            store.stat(layout.FORMAT)
+        except ObjectNotFound:
+            wrapping.metadata_key(store, repository_id, sleep).put(key_manager, key)
+            with contextlib.suppress(ObjectExists):
+                store.put(layout.FORMAT, json.dumps(content, indent=1).encode())
+            sleep(min(_CONTENTION, store.settles_within))
         return cls.open(store, key_manager, ledger=ledger, random=random, clock=clock, sleep=sleep)
 
     @classmethod
@@ -156,9 +171,10 @@ class Repository:
         try:
             content = json.loads(store.get(layout.FORMAT))
             repository_id = str(content["repository"])
-            wrapped = bytes.fromhex(content["metadata_key"])
             version, features, cipher = content["version"], content["features"], content["cipher"]
             mac = content.pop("mac")
+            if not ID.fullmatch(repository_id):
+                raise ValueError("no id")
         except ObjectNotFound as error:
             raise NotARepository("the store holds no repository") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -168,21 +184,24 @@ class Repository:
                 f"the repository is of version {version} with features {features} and cipher "
                 f"{cipher}, which this release does not know; take a newer one"
             )
+        wrapped = wrapping.metadata_key(store, repository_id, sleep)
         try:
-            key = key_manager.unwrap(
-                wrapped, domain=None, context=keys.metadata_key_context(repository_id)
-            )
+            key = wrapped.open(key_manager)
         except WrongKey as error:
             raise WrongKey(
                 f"repository {repository_id} was made with another key; import that one "
-                "(emberkeep key import)"
+                f"(emberkeep key import). Or {wrapped.prefix}* is damaged: bring it back from a "
+                "copy"
             ) from error
         metadata_key = MetadataKey(key)
         if metadata_key.format_mac(content) != mac:
             raise DamagedObject("format: it was changed; bring it back from a copy")
+        keyring = Keyring(
+            store, key_manager, repository_id, metadata_key, random=random, sleep=sleep
+        )
         return cls(
             store,
-            key_manager,
+            keyring,
             repository_id=repository_id,
             metadata_key=metadata_key,
             ledger=ledger(repository_id),
@@ -202,22 +221,38 @@ class Repository:
 
     def create_domain(self) -> DomainId:
         """Make a domain, its first data key and its id key."""
-        domain = DomainId(self._random(ID_BYTES).hex())
-        wrapped = keys.wrap_domain_key(
-            self._key_manager,
-            self.id,
-            domain,
-            1,
-            self._random(keys.KEY_SIZE),
-            self._random(keys.KEY_SIZE),
-        )
-        self._store.put(layout.key_name(domain, 1, 1), wrapped)
-        return domain
+        return self._keyring.create_domain()
 
     def domains(self) -> list[DomainId]:
-        """The domains that have keys, from a listing."""
-        keys_found = (layout.parse_key_name(item.name) for item in self._store.list("d/"))
-        return sorted({found[0] for found in keys_found if found is not None})
+        """The domains that have keys or had them, from a listing."""
+        return self._keyring.domains()
+
+    def add_data_key(self, domain: DomainId) -> int:
+        """Make a new data key for the sessions of the domain that begin from now on; its number."""
+        return self._keyring.add_data_key(domain)
+
+    def rewrap(self, new: KeyManager, *, domains: Collection[DomainId] = ()) -> int:
+        """Wrap all keys anew, so that `new` alone opens them, and use it; how many were not so yet.
+
+        `domains`: those that surely exist; a listing of the store may be stale.  May be interrupted
+        and repeated: at each moment each key has a wrapping that `new` or the key manager before
+        opens.  Meanwhile nobody may make a domain or a data key with the one before.
+        """
+        return self._keyring.rewrap(new, domains)
+
+    def destroy_keys(self, domain: DomainId) -> None:
+        """Make the domain's data unreadable, for ever and for everybody; may be repeated.
+
+        Its backups can still be deleted, and its segments collected.  Nobody who had the keys is
+        given them again: what is being read or written ends at its next sign of life and commits
+        nothing.  A key manager that keeps a key for the domain should destroy that one, too.
+        """
+        ledger = self.ledger
+        self._keyring.condemn(domain)
+        for session, state in ledger.sessions(domain).items():
+            if state in (State.ACTIVE, State.EXPIRED):
+                ledger.abort(session)
+        self._keyring.remove(domain)
 
     def new_session(self) -> SessionId:
         """An id for one attempt of one backup: drawn by the process that encrypts, never reused."""
@@ -252,7 +287,7 @@ class Repository:
             description=description,
             settings=settings,
             progress=progress,
-            checkpoint=checkpoint,
+            checkpoint=self._beating(domain, session, checkpoint),
         )
         self._commit(domain, written)
         self.examine(domain, written)
@@ -298,6 +333,7 @@ class Repository:
             self._reader(domain),
             source,
             begun=begun,
+            pin=partial(self.ledger.pin, session),
             base=None if begun.base is None else self.describe(domain, begun.base),
             bad=damage.read(self._store, self._metadata_key, bad),
             description=description,
@@ -318,12 +354,31 @@ class Repository:
                 return  # just the answer was lost
             raise
         if not done and self.ledger.state(session) != State.COMMITTED:
-            raise SessionLost(f"session {session} was ended by somebody else; try again")
+            raise self._lost(domain, session)
+
+    def _beating(self, domain: DomainId, session: SessionId, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint of a session that we began: now and then a sign of life, too."""
+        beat_at = self._clock()
+
+        def beating() -> None:
+            nonlocal beat_at
+            checkpoint()
+            if self._clock() - beat_at >= BEAT_SECONDS:
+                beat_at = self._clock()
+                if not self.ledger.beat(session):
+                    raise self._lost(domain, session)
+
+        return beating
+
+    def _lost(self, domain: DomainId, session: SessionId) -> SessionLost:
+        """What to say of a session that we did not end.  Raises `KeyDestroyed` if that did."""
+        self._keys(domain)
+        return SessionLost(f"session {session} was ended by somebody else; try again")
 
     def describe(self, domain: DomainId, root: RootId, *, sha256: str | None = None) -> Root:
         """Read and authenticate a root.  Raises `DamagedObject`, also if it is not `sha256`."""
         name = layout.root_name(domain, root)
-        domain_keys = self._keys(domain)
+        domain_keys = self._keyring.known(domain)
         data = self._reader(domain).object(name)
         found = roots.decode(data, self._metadata_key, domain_keys, root)
         if sha256 is not None and found.sha256 != sha256:
@@ -346,7 +401,7 @@ class Repository:
         Raises `DamagedObject` (naming object and root), `BackupGone`, `TargetError` and what
         `checkpoint` raises; then the target holds some of the backup and some of what it held.
         """
-        with self._held(domain, root):
+        with self._held(domain, root, checkpoint) as beating:
             self.read(
                 domain,
                 root,
@@ -354,7 +409,7 @@ class Repository:
                 sha256=sha256,
                 settings=settings,
                 progress=progress,
-                checkpoint=checkpoint,
+                checkpoint=beating,
             )
 
     def read(
@@ -380,16 +435,16 @@ class Repository:
         )
 
     @contextlib.contextmanager
-    def _held(self, domain: DomainId, root: RootId) -> Iterator[None]:
-        """Keep the root, and all that it needs, while it is read."""
+    def _held(self, domain: DomainId, root: RootId, checkpoint: Checkpoint) -> Iterator[Checkpoint]:
+        """Keep the root, and all that it needs, while it is read with the checkpoint given."""
         if self._ledger is None:
-            yield
+            yield checkpoint
             return
         session = self.new_session()
         if not self._ledger.begin_reading(session, domain=domain, root=root):
             raise BackupGone(f"there is no backup with root {root} (any more)")
         try:
-            yield
+            yield self._beating(domain, session, checkpoint)
         finally:
             self._ledger.abort(session)
 
@@ -410,8 +465,8 @@ class Repository:
 
     def roots(self, domain: DomainId) -> Iterator[RootId]:
         """The roots that the store lists."""
-        for item in self._store.list(f"d/{domain}/r/"):
-            yield RootId(item.name.rpartition("/")[2])
+        for _item, root in layout.named(self._store, f"d/{domain}/r/", layout.parse_root_name):
+            yield root
 
     def collect(
         self,
@@ -465,6 +520,21 @@ class Repository:
             checkpoint=checkpoint,
         )
 
+    def stats(
+        self,
+        domain: DomainId,
+        *,
+        progress: Report = unwatched,
+        checkpoint: Checkpoint = uninterrupted,
+    ) -> Statistics:
+        """What the domain's backups take, each, by volume, and all (engine/statistics.py).
+
+        Needs no domain key.
+        """
+        return statistics.statistics(
+            self._reader(domain), self._ledger, report=progress, checkpoint=checkpoint
+        )
+
     def examine(
         self, domain: DomainId, written: Written, checkpoint: Checkpoint = uninterrupted
     ) -> bool:
@@ -481,27 +551,31 @@ class Repository:
     ) -> dict[DomainId, Settled]:
         """Make the ledger say what the store holds, after it was lost or put back.
 
-        Every process that uses the repository must have been stopped.
+        Every process that uses the repository must have been stopped.  If this one ends before it
+        is done, it is to be done again.
         """
-        incarnation = self.ledger.incarnation() + 1
-        while True:
+        before = self.ledger.incarnation()
+        incarnation = before + 1
+        domains = self.domains()
+        while domains:
             try:
                 self._store.put(layout.incarnation_name(incarnation), self._random(ID_BYTES))
                 break
             except ObjectExists:
                 incarnation += 1
+        self._sleep(self._store.settles_within)
         settled = {}
-        domains = self.domains()
-        for number, domain in enumerate(domains):
+        for number, domain in enumerate(domains, 1):
             reader = SegmentReader(self._store, self._metadata_key, domain, None, sleep=self._sleep)
             settled[domain] = settling.settle(
                 reader,
                 self.ledger,
-                incarnation=incarnation,
+                # Until all are settled, the ledger counts as one that was put back.
+                incarnation=incarnation if number == len(domains) else before,
                 random=self._random,
                 checkpoint=checkpoint,
             )
-            progress(Progress(number + 1, len(domains), 0))
+            progress(Progress(number, len(domains), 0))
         return settled
 
     def adopt(self, domain: DomainId, root: RootId) -> Found:
@@ -513,12 +587,25 @@ class Repository:
         reader = SegmentReader(self._store, self._metadata_key, domain, None, sleep=self._sleep)
         return settling.adopt(reader, root, random=self._random)
 
+    def check_ledger(self) -> None:
+        """Raises `LedgerBehind` if another process rebuilt the ledger and this is not that one."""
+        self._check_incarnation()
+
     def _check_incarnation(self) -> None:
-        """Raises `LedgerBehind` if the ledger was rebuilt since, and this one is an old copy."""
+        """Raises `LedgerBehind` if the ledger was rebuilt since, and this one is an old copy.
+
+        What tells that is put again if it was lost: its name says it all.
+        """
         incarnation = self.ledger.incarnation()
-        try:
+        parse = layout.parse_incarnation_name
+        seen = {number for _item, number in layout.named(self._store, layout.INCARNATIONS, parse)}
+        with contextlib.suppress(ObjectNotFound):  # a listing may be stale
             self._store.stat(layout.incarnation_name(incarnation + 1))
-        except ObjectNotFound:
+            seen.add(incarnation + 1)
+        if max(seen, default=1) <= incarnation:
+            for number in set(range(2, incarnation + 1)) - seen:
+                with contextlib.suppress(ObjectExists):
+                    self._store.put(layout.incarnation_name(number), self._random(ID_BYTES))
             return
         raise LedgerBehind(
             f"the database is of incarnation {incarnation}, the store has seen a later one: it was "
@@ -531,25 +618,5 @@ class Repository:
         )
 
     def _keys(self, domain: DomainId) -> DomainKeys:
-        """The domain's keys, unwrapped once.  Raises `DamagedObject` and `WrongKey`."""
-        with self._lock:
-            if domain not in self._domain_keys:
-                self._domain_keys[domain] = self._read_keys(domain)
-            return self._domain_keys[domain]
-
-    def _read_keys(self, domain: DomainId) -> DomainKeys:
-        newest: dict[int, int] = {}
-        for item in self._store.list(f"d/{domain}/key/"):
-            if found := layout.parse_key_name(item.name):
-                _domain, number, wrapping = found
-                newest[number] = max(wrapping, newest.get(number, 0))
-        if not newest:
-            raise DamagedObject(f"d/{domain}/key/: no keys; nothing of the domain can be read")
-        data: dict[int, bytes] = {}
-        identity = b""
-        for number, wrapping in newest.items():
-            wrapped = self._store.get(layout.key_name(domain, number, wrapping))
-            data[number], identity = keys.unwrap_domain_key(
-                self._key_manager, self.id, domain, number, wrapped
-            )
-        return DomainKeys(domain, data, identity)
+        """The domain's keys now.  Raises `KeyDestroyed`, `DamagedObject` and `WrongKey`."""
+        return self._keyring.current(domain)

@@ -1,9 +1,10 @@
 """Roots: the object that makes a backup one, put last and never rewritten.
 
     magic, version · length, layout (sealed by the metadata key) · length, description (sealed by
-    the domain's data key, and holding the SHA-256 of the layout part)
+    the domain's data key, and holding the SHA-256 of the layout part) · CRC-32C of all before
 
 The layout part is enough to walk the map and to collect; the description says what was backed up.
+The checksum lets whoever has no domain key see that the description is as it was written.
 """
 
 import hashlib
@@ -13,15 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import google_crc32c
+
 from emberkeep.engine import keys, layout
 from emberkeep.engine.blockmap import Top
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import DomainId, RootId, SessionId
 from emberkeep.engine.keys import DomainKeys, MetadataKey, Random
 from emberkeep.engine.layout import Pointer
 
 _HEAD = struct.Struct("<8sI")
 _LENGTH = struct.Struct("<I")
+_CHECKSUM = struct.Struct("<I")
 _MAGIC = b"EMBRKROO"
 
 
@@ -93,7 +97,8 @@ def encode(
         domain_keys.description_key(layout_part.key, session), _json(content), random
     )
     parts = (_LENGTH.pack(len(part)) + part for part in (sealed_layout, sealed_description))
-    return _HEAD.pack(_MAGIC, layout.VERSION) + b"".join(parts)
+    data = _HEAD.pack(_MAGIC, layout.VERSION) + b"".join(parts)
+    return data + _CHECKSUM.pack(google_crc32c.value(data))
 
 
 def layout_of(data: bytes, metadata_key: MetadataKey, domain: DomainId, root: RootId) -> Layout:
@@ -101,7 +106,11 @@ def layout_of(data: bytes, metadata_key: MetadataKey, domain: DomainId, root: Ro
     name = layout.root_name(domain, root)
     sealed, _description = _parts(data, name)
     key = metadata_key.layout_key(domain, SessionId(root))
-    return _layout(keys.unseal(key, sealed, f"{name}: layout"), domain, root)
+    plain = keys.unseal(key, sealed, f"{name}: layout")
+    try:
+        return _layout(plain, domain, root)
+    except MALFORMED as error:
+        raise DamagedObject(f"{name}: its layout is none") from error
 
 
 def decode(data: bytes, metadata_key: MetadataKey, domain_keys: DomainKeys, root: RootId) -> Root:
@@ -110,16 +119,20 @@ def decode(data: bytes, metadata_key: MetadataKey, domain_keys: DomainKeys, root
     layout_part = layout_of(data, metadata_key, domain_keys.domain, root)
     sealed_layout, sealed_description = _parts(data, name)
     key = domain_keys.description_key(layout_part.key, SessionId(root))
-    content = json.loads(keys.unseal(key, sealed_description, f"{name}: description"))
-    if content["layout_sha256"] != hashlib.sha256(sealed_layout).hexdigest():
-        raise DamagedObject(f"{name}: its two parts are not of one root")
-    return Root(
-        layout=layout_part,
-        content_digest=bytes.fromhex(content["content_digest"]),
-        change_id=content["change_id"],
-        description=content["description"],
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
+    plain = keys.unseal(key, sealed_description, f"{name}: description")
+    try:
+        content = json.loads(plain)
+        if content["layout_sha256"] != hashlib.sha256(sealed_layout).hexdigest():
+            raise DamagedObject(f"{name}: its two parts are not of one root")
+        return Root(
+            layout=layout_part,
+            content_digest=bytes.fromhex(content["content_digest"]),
+            change_id=content["change_id"],
+            description=content["description"],
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+    except MALFORMED as error:
+        raise DamagedObject(f"{name}: its description is none") from error
 
 
 def _parts(data: bytes, name: str) -> tuple[bytes, bytes]:
@@ -131,11 +144,14 @@ def _parts(data: bytes, name: str) -> tuple[bytes, bytes]:
         (length,) = _LENGTH.unpack_from(data, _HEAD.size)
         second = first + length + _LENGTH.size
         (rest,) = _LENGTH.unpack_from(data, first + length)
+        (checksum,) = _CHECKSUM.unpack_from(data, second + rest)
     except struct.error as error:
         raise DamagedObject(f"{name}: cut off") from error
-    if len(data) != second + rest:
+    if len(data) != second + rest + _CHECKSUM.size:
         raise DamagedObject(f"{name}: cut off, or longer than it was")
-    return data[first : first + length], data[second:]
+    if google_crc32c.value(data[: second + rest]) != checksum:
+        raise DamagedObject(f"{name}: damaged; its checksum is another")
+    return data[first : first + length], data[second : second + rest]
 
 
 def _plain_layout(part: Layout) -> bytes:

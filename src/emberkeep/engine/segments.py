@@ -20,7 +20,7 @@ import zstandard
 from cryptography.exceptions import InvalidTag
 
 from emberkeep.engine import keys, layout
-from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.errors import MALFORMED, DamagedObject
 from emberkeep.engine.ids import DomainId
 from emberkeep.engine.keys import Cipher, MetadataKey, Random
 from emberkeep.engine.layout import Codec, Kind, Pointer, SegmentId
@@ -29,6 +29,7 @@ from emberkeep.stores.base import Buffer
 MAX_RECORDS = 65_536
 OVERHEAD = 1 + keys.TAG_SIZE  # bytes of a record beside its content
 SUFFIX = 64 << 10  # bytes at the end of a segment that are read first
+ROOM = 2 << 20  # bytes by which the buffer of an open segment grows
 
 _FOOTER = struct.Struct("<IIH")  # records, data key, length of the volume's id
 _IDS = struct.Struct("<I")
@@ -105,15 +106,21 @@ class Footer:
 
     @classmethod
     def decode(cls, data: bytes, name: str) -> "Footer":
+        """Raises `DamagedObject`, naming the segment `name`."""
         plain = _decompressed(data, 1 << 24, f"{name}: footer")
-        count, key, length = _FOOTER.unpack_from(plain)
-        start = _FOOTER.size + length
-        records = np.empty(count, FOOTER_COLUMNS)
-        for column in FOOTER_COLUMNS.names or ():
-            kind = FOOTER_COLUMNS[column]
-            records[column] = np.frombuffer(plain, kind, count, start)
-            start += kind.itemsize * count
-        return cls(plain[_FOOTER.size : _FOOTER.size + length].decode(), key, records)
+        try:
+            count, key, length = _FOOTER.unpack_from(plain)
+            start = _FOOTER.size + length
+            if len(plain) != start + FOOTER_COLUMNS.itemsize * count:
+                raise ValueError("wrong length")
+            records = np.empty(count, FOOTER_COLUMNS)
+            for column in FOOTER_COLUMNS.names or ():
+                kind = FOOTER_COLUMNS[column]
+                records[column] = np.frombuffer(plain, kind, count, start)
+                start += kind.itemsize * count
+            return cls(plain[_FOOTER.size : _FOOTER.size + length].decode(), key, records)
+        except MALFORMED as error:
+            raise DamagedObject(f"{name}: its footer is none") from error
 
 
 def sealed_end(
@@ -152,7 +159,7 @@ class SegmentBuilder:
         self._volume = volume
         self._record_cipher = record_cipher
         self._node_cipher = node_cipher
-        self._buffer = bytearray(size + (2 << 20))
+        self._buffer = bytearray(ROOM)
         self._buffer[: layout.HEADER_SIZE] = layout.segment_header(domain, segment)
         self._end = layout.HEADER_SIZE
         self._records: list[tuple[int, int, int, int, int]] = []
@@ -198,7 +205,7 @@ class SegmentBuilder:
         self._end += length
         self._records.append((index, offset, length, kind, 0))  # spent, whatever follows
         if self._end > len(self._buffer):
-            self._buffer += bytes(self._end - len(self._buffer) + (1 << 20))
+            self._buffer += bytes(max(self._end - len(self._buffer), ROOM))
         with memoryview(self._buffer) as view, view[offset : self._end] as place:
             place[0] = codec
             nonce = keys.record_nonce(self.segment.seq, index)
@@ -241,10 +248,16 @@ class ChunkIds:
         return bytes(self.ids[place])
 
     @classmethod
-    def decode(cls, plain: bytes) -> "ChunkIds":
-        (count,) = _IDS.unpack_from(plain)
-        start = _IDS.size
-        indexes = np.frombuffer(plain, "<u4", count, start)
-        numbers = np.frombuffer(plain, "<u8", count, start + 4 * count)
-        ids = np.frombuffer(plain, "u1", 16 * count, start + 12 * count).reshape(count, 16)
+    def decode(cls, plain: bytes, name: str) -> "ChunkIds":
+        """Raises `DamagedObject`, naming the segment `name`."""
+        try:
+            (count,) = _IDS.unpack_from(plain)
+            start = _IDS.size
+            if len(plain) != start + 28 * count:
+                raise ValueError("wrong length")
+            indexes = np.frombuffer(plain, "<u4", count, start)
+            numbers = np.frombuffer(plain, "<u8", count, start + 4 * count)
+            ids = np.frombuffer(plain, "u1", 16 * count, start + 12 * count).reshape(count, 16)
+        except MALFORMED as error:
+            raise DamagedObject(f"{name}: its ids record is none") from error
         return cls(indexes, numbers, ids)

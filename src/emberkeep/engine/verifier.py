@@ -28,7 +28,7 @@ from emberkeep.engine.marks import Marks
 from emberkeep.engine.segments import ChunkIds
 from emberkeep.engine.stored import SegmentReader, Tail
 from emberkeep.engine.work import Checkpoint, Progress, Report
-from emberkeep.stores.errors import ObjectNotFound
+from emberkeep.stores.errors import StoreError
 
 _CHUNK_LIMIT = 1 << 20  # bytes
 
@@ -73,16 +73,20 @@ def examine(
 
     Returns the former.  Reads their whole maps.
     """
-    names = damage.in_ledger(ledger.bad(reader.domain))
-    bad = damage.read(reader.store, reader.metadata_key, names)
-    quarantined = []
-    for root in found:
-        lines = _damage_of(reader, root, bad, checkpoint)
-        if ledger.state(SessionId(root)) == State.COMMITTED:
-            ledger.quarantine(root, lines)
-            if lines:
-                quarantined.append(root)
-    return quarantined
+    found = list(found)
+    while True:
+        names = damage.in_ledger(ledger.bad(reader.domain))
+        bad = damage.read(reader.store, reader.metadata_key, names)
+        quarantined = []
+        for root in found:
+            lines = _damage_of(reader, root, bad, checkpoint)
+            if ledger.state(SessionId(root)) == State.COMMITTED:
+                ledger.quarantine(root, lines)
+                if lines:
+                    quarantined.append(root)
+        # Another one may have found damage meanwhile, and be overruled now.
+        if set(damage.in_ledger(ledger.bad(reader.domain))) <= set(names):
+            return quarantined
 
 
 def _damage_of(reader: SegmentReader, root: RootId, bad: Bad, checkpoint: Checkpoint) -> list[str]:
@@ -106,11 +110,13 @@ def _damage_of(reader: SegmentReader, root: RootId, bad: Bad, checkpoint: Checkp
             segment = SegmentId(session, seq)
             damaged = [int(i) for i in reached.indexes(segment) if (segment, int(i)) in bad]
             if damaged:
-                lines.append(_line(reader.name(segment), damaged))
+                lines.append(_line(reader, segment, damaged))
     return lines
 
 
-def _line(name: str, indexes: Collection[int]) -> str:
+def _line(reader: SegmentReader, segment: SegmentId, indexes: Collection[int]) -> str:
+    generation = reader.generation(segment) or "0"
+    name = layout.segment_name(reader.domain, segment, generation)
     shown = [str(index) for index in sorted(indexes)]
     if len(shown) > 5:
         shown[5:] = ["…"]
@@ -145,6 +151,7 @@ class _Verification:
         self._segments = self._read = self._left = 0
 
     def run(self) -> Verified:
+        self._tidy()
         fence = self._ledger.fence(self._reader.domain, 0)
         self._live = [root for root, state in fence.roots.items() if state == State.COMMITTED]
         backups = len(self._live)
@@ -167,6 +174,21 @@ class _Verification:
             damaged=tuple(dict.fromkeys(self._damaged)),
             quarantined=tuple(quarantined),
         )
+
+    def _tidy(self) -> None:
+        """Remove the lists of damage that no longer count, or never did."""
+        listed = list(self._reader.store.list(f"d/{self._reader.domain}/bad/"))
+        named = set[str]()
+        for session, names in self._ledger.bad(self._reader.domain).items():
+            kept = [n for n in names if self._reader.generation(layout.parse_bad_name(n))]
+            if len(kept) < len(names):
+                self._ledger.mark_bad(session, kept)
+            named |= set(kept)
+        for item in listed:
+            with contextlib.suppress(ValueError):
+                layout.parse_bad_name(item.name)
+                if item.name not in named:
+                    self._reader.store.delete(item.name)
 
     def _walk(self, live: Collection[RootId]) -> set[RootId]:
         """Mark what the roots reach; returns those that can't be walked whole."""
@@ -197,11 +219,16 @@ class _Verification:
         seqs = self._reached.seqs(row.session)
         if not seqs:
             return
-        begin = row.position if self._depth > 1 else 0
+        if row.gens is not None:
+            try:
+                self._reader.gens(row.gens)
+            except DamagedObject as error:  # no backup needs it while a listing tells as much
+                self._damaged.append(str(error))
+        begin = row.position if self._depth > 1 and self._share < 1 else 0
         for seq in seqs:
             if seq < begin:
                 continue
-            if self._depth > 1 and self._read > self._share * self._total:
+            if self._depth > 1 and self._has_read_enough():
                 if seq != seqs[0]:
                     self._ledger.check(row.session, depth=self._depth, position=seq)
                 self._left += sum(1 for other in seqs if other >= seq)
@@ -211,6 +238,10 @@ class _Verification:
             self._report(Progress(min(self._read, self._total), self._total, 0))
         if self._depth > 1:
             self._ledger.check(row.session, depth=self._depth, position=0)
+
+    def _has_read_enough(self) -> bool:
+        # Also ids are read, which nobody's map reaches: all of them is more than the total.
+        return self._share < 1 and self._read > self._share * self._total
 
     def _check_segment(self, segment: SegmentId) -> None:
         """Replace the list of the segment's damage by what is found now."""
@@ -223,18 +254,20 @@ class _Verification:
             ids = found - wanted if needed else set()
             found = (found | suspects) & needed | ids
         if found:
-            self._damaged.append(_line(self._reader.name(segment), found))
+            self._damaged.append(_line(self._reader, segment, found))
         row = self._ledger.segset(segment.session)
         if row is None or row.phase == Phase.GONE:
             return
         reader = self._reader
         before = [name for name in row.bad if layout.parse_bad_name(name) == segment]
+        known = damage.read(reader.store, reader.metadata_key, before)
+        kept = list(row.bad)
         if self._depth == 1:  # says nothing of what the segment holds, so it takes nothing back
-            known = damage.read(reader.store, reader.metadata_key, before)
             if all((segment, index) in known for index in found):
                 return
-            kept = list(row.bad)
         else:
+            if known.just(segment) == frozenset(found):
+                return
             kept = [name for name in row.bad if name not in before]
         if found:
             kept.append(
@@ -244,24 +277,25 @@ class _Verification:
             )
         if kept != list(row.bad):
             self._ledger.mark_bad(segment.session, kept)
-        for name in set(row.bad) - set(kept):
-            reader.store.delete(name)
+        for name in row.bad:
+            if name not in kept:
+                with contextlib.suppress(StoreError):  # nobody reads it; it goes with its segset
+                    reader.store.delete(name)
 
     def _damage(self, segment: SegmentId, wanted: frozenset[int]) -> set[int]:
         """The damaged and missing ones of the wanted records."""
-        tried = None
-        while True:
-            generation = self._reader.generation(segment)
-            row = self._ledger.segset(segment.session)
-            if generation in (None, tried) or row is None or row.phase == Phase.GONE:
-                return set(wanted)
-            tried = generation
-            try:
-                if self._depth == 1:
-                    return self._look_at_size(segment, generation, wanted)
-                return self._look_inside(self._reader.tail_of(segment, generation), wanted)
-            except (ObjectNotFound, DamagedObject):
-                continue  # missing, or a collection has just replaced it
+        found: set[int] | None = None
+
+        def look(generation: str) -> None:
+            nonlocal found
+            damaged = self._look(segment, generation, wanted)
+            found = damaged if found is None else found & damaged
+            if found:  # another one may have them, if nobody can tell which counts
+                raise DamagedObject(_line(self._reader, segment, found))
+
+        with contextlib.suppress(DamagedObject):
+            self._reader.counting(segment, look)
+        return set(wanted) if found is None else found
 
     def _needed(self) -> Marks:
         """What the backups reach that were there at the begin and still are."""
@@ -273,17 +307,18 @@ class _Verification:
             self._walk(self._live)
         return self._reached
 
-    def _look_at_size(
-        self, segment: SegmentId, generation: str, wanted: frozenset[int]
-    ) -> set[int]:
+    def _look(self, segment: SegmentId, generation: str, wanted: frozenset[int]) -> set[int]:
+        """Raises `ObjectNotFound`, and `DamagedObject` for a bad footer."""
+        if self._depth > 1:
+            return self._look_inside(self._reader.tail_of(segment, generation), wanted)
         name = layout.segment_name(self._reader.domain, segment, generation)
-        size = self._reader.store.stat(name).size
-        if generation == "0" and size < self._reached.end(segment):
-            return set(wanted)
-        return set()
+        least = layout.HEADER_SIZE + self._reached.stored(segment)
+        if generation == "0":
+            least = self._reached.end(segment)
+        return set(wanted) if self._reader.store.stat(name).size < least else set()
 
     def _look_inside(self, tail: Tail, wanted: frozenset[int]) -> set[int]:
-        """Compare checksums, and at depth 3 ids.  Raises `DamagedObject` for a bad footer."""
+        """Compare checksums, and at depth 3 ids."""
         rows = tail.footer.records
         indexes = np.array(sorted(wanted), rows["index"].dtype)
         chosen = rows[np.isin(rows["index"], indexes) | (rows["kind"] == Kind.IDS)]
@@ -301,7 +336,7 @@ class _Verification:
         if self._depth < 3 or domain_keys is None:
             return lambda _row, _stored: True
         ids: ChunkIds | None = None
-        with contextlib.suppress(DamagedObject):  # of nodes only; or its checksum tells
+        with contextlib.suppress(DamagedObject):  # of nodes only; or damaged, which is told
             ids = self._reader.ids(tail, domain_keys)
         cipher = domain_keys.record_cipher(tail.footer.key, tail.segment.session)
 
@@ -316,6 +351,6 @@ class _Verification:
                 )
             except DamagedObject:
                 return False
-            return ids is not None and ids.of(index) == domain_keys.identify(plain)
+            return ids is None or ids.of(index) == domain_keys.identify(plain)
 
         return right

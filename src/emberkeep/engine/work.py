@@ -26,7 +26,7 @@ class Settings:
     chunk_size: int | None = None
     segment_size: int = 32 * MIB
     compression_level: int = 1
-    memory_budget: int = 160 * MIB
+    memory_budget: int = 224 * MIB
     workers: int | None = None  # threads; None: one for each processor; 0: only the caller's
     checkpoint_bytes: int = GIB
     checkpoint_seconds: float = 300

@@ -1,8 +1,8 @@
 """The writer: from a source's bytes to a root in the repository.
 
-Worker threads take a batch of chunks each and do all of it: read, test for zeros, identify, compare
-with the base, compress.  One packer, the caller's thread, takes the batches in the volume's order,
-encrypts into the open segment and builds the map; two threads put segments.
+Worker threads take a batch of chunks each and do all of it: read, test for zeros, identify, look
+whether it is stored, compress.  One packer, the caller's thread, takes the batches in the volume's
+order, encrypts into the open segment and builds the map; two threads put segments.
 
 A successor of an unfinished session goes on at its last checkpoint if the source is the same point
 in time; else it finds by content what was stored.
@@ -16,36 +16,32 @@ Invariants
 
 import contextlib
 import hashlib
-import threading
-from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import zstandard
 
-from emberkeep.engine import blockmap, checkpoints, layout, roots, segments
-from emberkeep.engine.blockmap import FANOUT, Entries, Map, MapWriter, Nodes
+from emberkeep.engine import blockmap, checkpoints, dedup, hints, layout, leaves, roots
+from emberkeep.engine.blockmap import FANOUT, Map, MapWriter, Nodes
 from emberkeep.engine.checkpoints import Counters, Origin, Saved
+from emberkeep.engine.chunks import BATCH, Batch, Found, New, Stored, Worker, batches
 from emberkeep.engine.damage import Bad
-from emberkeep.engine.earlier import Earlier, Known
+from emberkeep.engine.dedup import Dedup, Pin
+from emberkeep.engine.earlier import Earlier
 from emberkeep.engine.errors import DamagedObject
+from emberkeep.engine.hints import Samples
 from emberkeep.engine.ids import RootId, SessionId
-from emberkeep.engine.keys import ID_SIZE, DomainKeys
-from emberkeep.engine.layout import Codec, SegmentId
+from emberkeep.engine.leaves import BaseIds, Leaves
 from emberkeep.engine.ledger import Begun
+from emberkeep.engine.pinned import Pinned
 from emberkeep.engine.protocols import Source
 from emberkeep.engine.roots import Layout, Root
-from emberkeep.engine.segments import ChunkIds
 from emberkeep.engine.stored import SegmentReader
 from emberkeep.engine.uploads import PUTS, Place, Uploads
-from emberkeep.engine.work import MIB, Checkpoint, Progress, Report, Settings
-
-BATCH = MIB  # bytes that a worker takes at a time
-IDS_KEPT = 32 * MIB  # bytes of the base's ids in memory
+from emberkeep.engine.work import Checkpoint, Progress, Report, Settings
 
 _CHUNKS = ((4 << 40, 64 << 10), (16 << 40, 128 << 10))  # volumes up to, chunks of
 
@@ -80,6 +76,7 @@ def back_up(
     source: Source,
     *,
     begun: Begun,
+    pin: Pin,
     base: Root | None,
     bad: Bad,
     description: Mapping[str, Any],
@@ -90,48 +87,20 @@ def back_up(
 ) -> Written:
     """Write a backup of all of the source; it shares with `base` what did not change.
 
-    `base` is the root that `begun` holds.  Records in `bad` are stored anew.
+    `base` is the root that `begun` holds; `pin` pins other sessions' segsets for it.  Records in
+    `bad` are stored anew.
     Raises what the source, the store or `checkpoint` raises; then no root was put.
     """
     chunk = base.chunk_size if base else settings.chunk_size or default_chunk_size(source.size)
     uploads = Uploads(place, settings, checkpoint, volume=volume)
     with contextlib.closing(uploads):
         packer = _Packer(
-            place, reader, source, begun, base, bad, chunk, uploads, settings, checkpoint
+            place, reader, source, begun, pin, base, bad, chunk, uploads, settings, checkpoint
         )
         packer.pack(report)
         uploads.flush()
         checkpoint()
         return packer.commit(description)
-
-
-# What a worker found of one chunk: None if it is zero, else its id and, unless it is there already,
-# what to store.
-_Found = tuple[bytes, Codec, bytes] | tuple[bytes, None, None] | None
-
-
-@dataclass(slots=True)
-class _Leaf:
-    """A leaf in the making."""
-
-    number: int
-    base: Entries | None  # where its chunks may be inherited from
-    expected: list[bytes | None]  # the ids of the base's chunks, where they are known
-    known: Known  # chunks that earlier sessions stored
-    entries: Entries = field(default_factory=blockmap.no_entries)
-    ids: npt.NDArray[np.uint8] = field(
-        default_factory=lambda: np.zeros((FANOUT, ID_SIZE), np.uint8)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Chunks of one leaf, side by side, that a worker takes.  `last` ends the leaf."""
-
-    leaf: _Leaf
-    first: int  # slot
-    count: int
-    last: bool
 
 
 class _Packer:
@@ -143,6 +112,7 @@ class _Packer:
         reader: SegmentReader,
         source: Source,
         begun: Begun,
+        pin: Pin,
         base: Root | None,
         bad: Bad,
         chunk: int,
@@ -151,8 +121,6 @@ class _Packer:
         checkpoint: Checkpoint,
     ) -> None:
         self._place = place
-        self._begun = begun
-        self._bad = bad
         self._source = source
         self._base = base
         self._chunk = chunk
@@ -160,46 +128,64 @@ class _Packer:
         self._checkpoint = checkpoint
         self._settings = settings
         self._damaged: dict[str, None] = {}
-        self._base_map: Map | None = None
-        if base is not None:
-            self._base_map = Map(Nodes(reader), base.top)
-        self._base_ids = _BaseIds(reader, place.keys)
+        base_map = None if base is None else Map(Nodes(reader), base.top)
         self._map = MapWriter(
             blockmap.height_for(source.size, chunk),
-            base=self._base_map,
+            base=base_map,
             write=uploads.add_node,
             identify=place.keys.identify,
             damaged=self._note,
         )
+        self._dedup = Dedup(place, reader, pin)
+        self._samples = Samples(place)
         self._read = self._chunks = self._new = 0
         self._top = blockmap.Top(1, None, blockmap.ZERO_DIGEST)
         self._origin = Origin(source.change_id, begun.base, source.size, chunk)
         self._before = Counters()  # what predecessors did of it
         self._first_leaf = self._saved = 0
         self._saved_bytes, self._saved_at = 0, place.clock()
-        self._pins = (*begun.predecessors, *((begun.pinned,) if begun.pinned else ()))
-        self._resume()
-        self._earlier = [Earlier(reader, place.keys, session, bad) for session in self._pins]
+        earlier = (*begun.predecessors, *((begun.pinned,) if begun.pinned else ()))
+        self._inherited_pins = earlier
+        self._resume(begun)
+        pinned = [Pinned(reader, place.keys, row) for row in map(pin, earlier) if row is not None]
+        self._leaves = Leaves(
+            source,
+            chunk=chunk,
+            first=self._first_leaf,
+            base=base_map,
+            base_ids=BaseIds(reader, place.keys),
+            bad=bad,
+            earlier=[Earlier(reader, one, first_leaf=self._first_leaf) for one in pinned],
+            damaged=self._note,
+        )
 
-    def _resume(self) -> None:
+    def _resume(self, begun: Begun) -> None:
         """Go on at the last checkpoint of a predecessor, if there is one that fits."""
         place = self._place
         saved = checkpoints.newest(
-            place.store, place.metadata_key, place.domain, self._begun.predecessors, self._origin
+            place.store, place.metadata_key, place.domain, begun.predecessors, self._origin
         )
         if saved is not None:
             self._map.restore(saved.map)
+            self._samples.restore(saved.samples)
             self._first_leaf = saved.leaf
             self._before = saved.counters
+            self._inherited_pins += saved.pins  # which passed to this session, too
+
+    @property
+    def _pins(self) -> tuple[SessionId, ...]:
+        """The sessions that the map may rely on, beside the base and this one."""
+        return tuple(dict.fromkeys((*self._inherited_pins, *self._dedup.pins)))
 
     def pack(self, report: Report) -> None:
         """Deal with all of the source."""
-        worker = _Worker(self._source, self._chunk, self._place.keys, self._settings)
-        window = _window(self._settings)
-        pending: deque[tuple[_Batch, Future[list[_Found]]]] = deque()
-        with self._settings.pool(self._settings.threads, "chunks") as threads:
+        keys, settings = self._place.keys, self._settings
+        worker = Worker(self._source, self._chunk, keys, self._dedup, settings)
+        window = _window(settings)
+        pending: deque[tuple[Batch, Future[list[Found]]]] = deque()
+        with settings.pool(settings.threads, "chunks") as threads:
             try:
-                for batch in self._batches():
+                for batch in batches(self._leaves, self._chunk):
                     pending.append((batch, threads.submit(worker.find, batch)))
                     if len(pending) >= window:
                         self._take(*pending.popleft(), report)
@@ -214,6 +200,8 @@ class _Packer:
     def commit(self, description: Mapping[str, Any]) -> Written:
         """Put the root; everything that it refers to has been acknowledged."""
         place, base, done = self._place, self._base, self._counters()
+        if done.segments > 1:  # less is not worth an object
+            self._samples.put()
         root = RootId(place.session)
         part = Layout(
             domain=place.domain,
@@ -266,89 +254,23 @@ class _Packer:
             stored=before.stored + self._uploads.bytes,
         )
 
-    def _batches(self) -> Iterator[_Batch]:
-        """The chunks that may hold data, in batches, ascending; all others are zero."""
-        per_batch = max(1, BATCH // self._chunk)
-        for number, slots in self._leaves():
-            if number < self._first_leaf:
-                continue
-            leaf = self._leaf(number)
-            runs = [
-                (first, min(per_batch, end - first))
-                for begin, end in slots
-                for first in range(begin, end, per_batch)
-            ]
-            for place, (first, count) in enumerate(runs):
-                yield _Batch(leaf, first, count, last=place == len(runs) - 1)
-
-    def _leaves(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-        """Yield (leaf, runs of its slots) for the leaves that extents touch."""
-        leaf, slots = -1, list[tuple[int, int]]()
-        for extent in self._source.extents():
-            first = extent.offset // self._chunk
-            end = -(-min(extent.end, self._source.size) // self._chunk)
-            while first < end:
-                number, slot = divmod(first, FANOUT)
-                stop = min(end - number * FANOUT, FANOUT)
-                if number != leaf:
-                    if slots:
-                        yield leaf, slots
-                    leaf, slots = number, []
-                if slots and slots[-1][1] >= slot:  # two extents in one chunk
-                    slots[-1] = (slots[-1][0], max(stop, slots[-1][1]))
-                else:
-                    slots.append((slot, stop))
-                first = number * FANOUT + stop
-        if slots:
-            yield leaf, slots
-
-    def _leaf(self, number: int) -> _Leaf:
-        """The leaf, with what the base and earlier sessions have there."""
-        known: Known = {}
-        for earlier in self._earlier:
-            known.update(earlier.chunks(number))
-        leaf = _Leaf(number, None, [None] * FANOUT, known)
-        if self._base_map is None or number >= FANOUT ** (self._base_map.top.height - 1):
-            return leaf
-        try:
-            node = self._base_map.node(1, number)
-        except DamagedObject as error:
-            self._note(error)
-            return leaf
-        if node is None:
-            return leaf
-        leaf.base = node.entries
-        for slot in np.flatnonzero(node.entries["length"]):
-            place = blockmap.pointer(node.entries[slot])
-            assert place is not None
-            if (place.segment, place.index) in self._bad:
-                continue
-            try:
-                leaf.expected[slot] = self._base_ids.of(place.segment, place.index)
-            except DamagedObject as error:
-                self._note(error)
-        return leaf
-
-    def _take(self, batch: _Batch, future: Future[list[_Found]], report: Report) -> None:
+    def _take(self, batch: Batch, future: Future[list[Found]], report: Report) -> None:
         """Bring what a worker found into the leaf, and the leaf into the map if it is whole."""
         leaf = batch.leaf
         for slot, found in enumerate(future.result(), batch.first):
-            if found is None:
-                continue
+            match found:
+                case None:
+                    continue
+                case Stored(chunk_id, entry):
+                    leaf.entries[slot] = entry
+                case New(chunk_id, codec, data):
+                    self._new += 1
+                    number = leaf.number * FANOUT + slot
+                    place = self._uploads.add_chunk(number, chunk_id, codec, data)
+                    self._samples.add(chunk_id, place.segment)
+                    leaf.entries[slot] = blockmap.entry(place)
             self._chunks += 1
-            chunk_id, codec, data = found
             leaf.ids[slot] = np.frombuffer(chunk_id, np.uint8)
-            if codec is None or data is None:
-                if chunk_id == leaf.expected[slot]:
-                    assert leaf.base is not None
-                    leaf.entries[slot] = leaf.base[slot]
-                else:
-                    leaf.entries[slot] = leaf.known[chunk_id]
-            else:
-                self._new += 1
-                number = leaf.number * FANOUT + slot
-                place = self._uploads.add_chunk(number, chunk_id, codec, data)
-                leaf.entries[slot] = blockmap.entry(place)
         done = (leaf.number * FANOUT + batch.first + batch.count) * self._chunk
         self._read += batch.count * self._chunk
         if batch.last:
@@ -361,6 +283,8 @@ class _Packer:
     def _save_now_and_then(self, leaf: int) -> None:
         """Put a checkpoint if it is time: all before `leaf` is in the map."""
         place, settings = self._place, self._settings
+        if self._origin.change_id is None:
+            return  # nobody could go on: the next attempt reads another point in time
         if (
             self._uploads.bytes - self._saved_bytes < settings.checkpoint_bytes
             and place.clock() - self._saved_at < settings.checkpoint_seconds
@@ -368,7 +292,14 @@ class _Packer:
             return
         self._uploads.flush()
         self._saved += 1
-        saved = Saved(self._origin, leaf, self._map.save(), self._counters())
+        saved = Saved(
+            self._origin,
+            leaf,
+            self._map.save(),
+            self._counters(),
+            self._pins,
+            self._samples.save(),
+        )
         checkpoints.put(
             place.store,
             place.metadata_key,
@@ -384,80 +315,8 @@ class _Packer:
         self._damaged[str(error)] = None
 
 
-class _Worker:
-    """What the threads do with a batch; each thread has its own buffer and compressor."""
-
-    def __init__(self, source: Source, chunk: int, keys: DomainKeys, settings: Settings) -> None:
-        self._source = source
-        self._size = source.size
-        self._chunk = chunk
-        self._keys = keys
-        self._level = settings.compression_level
-        self._zeros = bytes(chunk)
-        self._own = threading.local()
-
-    def find(self, batch: _Batch) -> list[_Found]:
-        """Read, identify and compress the batch's chunks."""
-        if not hasattr(self._own, "buffer"):
-            self._own.buffer = bytearray(max(BATCH, self._chunk))
-            self._own.compressor = zstandard.ZstdCompressor(level=self._level)
-        buffer, compressor = self._own.buffer, self._own.compressor
-        start = (batch.leaf.number * FANOUT + batch.first) * self._chunk
-        length = min(batch.count * self._chunk, self._size - start)
-        found: list[_Found] = []
-        with memoryview(buffer) as view:
-            self._source.read_into(start, view[:length])
-            if length < batch.count * self._chunk:  # the last chunk is padded with zeros
-                view[length : batch.count * self._chunk] = bytes(batch.count * self._chunk - length)
-            for number in range(batch.count):
-                begin = number * self._chunk
-                if buffer.startswith(self._zeros, begin):
-                    found.append(None)
-                    continue
-                with view[begin : begin + self._chunk] as chunk:
-                    chunk_id = self._keys.identify(chunk)
-                    leaf = batch.leaf
-                    expected = leaf.expected[batch.first + number]
-                    if chunk_id == expected or chunk_id in leaf.known:
-                        found.append((chunk_id, None, None))
-                    else:
-                        found.append((chunk_id, *segments.shrink(chunk, compressor)))
-        return found
-
-
-class _BaseIds:
-    """The ids of the base's chunks, by segment; the latest are kept.  Used by one thread."""
-
-    def __init__(self, reader: SegmentReader, domain_keys: DomainKeys) -> None:
-        self._reader = reader
-        self._keys = domain_keys
-        self._kept: OrderedDict[SegmentId, ChunkIds | DamagedObject] = OrderedDict()
-        self._size = 0
-
-    def of(self, segment: SegmentId, index: int) -> bytes | None:
-        """The id of the chunk.  Raises `DamagedObject`."""
-        if segment in self._kept:
-            self._kept.move_to_end(segment)
-        else:
-            self._kept[segment] = self._read(segment)
-        ids = self._kept[segment]
-        if isinstance(ids, DamagedObject):
-            raise ids
-        return ids.of(index)
-
-    def _read(self, segment: SegmentId) -> ChunkIds | DamagedObject:
-        try:
-            ids = self._reader.ids(self._reader.tail(segment), self._keys)
-        except DamagedObject as error:
-            return error
-        self._size += ids.size
-        while self._size > IDS_KEPT and self._kept:
-            _segment, oldest = self._kept.popitem(last=False)
-            self._size -= 0 if isinstance(oldest, DamagedObject) else oldest.size
-        return ids
-
-
 def _window(settings: Settings) -> int:
     """How many batches may be under way, so that all of the work stays within the budget."""
-    fixed = (1 + PUTS) * settings.segment_size + IDS_KEPT + settings.threads * BATCH
+    ids = leaves.IDS_KEPT + dedup.KEPT + hints.KEPT
+    fixed = (2 + PUTS) * settings.segment_size + ids + settings.threads * BATCH
     return max(1, min(4 * settings.threads, (settings.memory_budget - fixed) // BATCH))

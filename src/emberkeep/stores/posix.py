@@ -15,8 +15,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from emberkeep.stores import directory
 from emberkeep.stores.base import Buffer, StoredObject
 from emberkeep.stores.errors import ObjectExists, ObjectNotFound, StoreError, StoreFull
+from emberkeep.stores.findings import Finding
 from emberkeep.stores.names import checked
 
 _INCOMING = ".incoming"
@@ -31,24 +33,24 @@ class PosixStore:
 
     def __init__(self, directory: Path) -> None:
         """Use `directory`, which is made (0700) when the first object is put."""
-        self._directory = directory
+        self.directory = directory
 
     def put(self, name: str, data: Buffer) -> None:
         path = self._path(name)
         try:
             self._make_directory(path.parent)
-            self._make_directory(self._directory / _INCOMING)
+            self._make_directory(self.directory / _INCOMING)
             self._put(path, data)
         except OSError as error:
             if error.errno in _FULL:
                 raise StoreFull(
-                    f"{self._directory} is full: no room for {len(memoryview(data).cast('B'))} "
+                    f"{self.directory} is full: no room for {len(memoryview(data).cast('B'))} "
                     "bytes; free some space there"
                 ) from error
             raise StoreError(f"{path}: {error.strerror}") from error
 
     def _put(self, path: Path, data: Buffer) -> None:
-        descriptor, temporary = tempfile.mkstemp(dir=self._directory / _INCOMING)
+        descriptor, temporary = tempfile.mkstemp(dir=self.directory / _INCOMING)
         try:
             with open(descriptor, "wb", buffering=0) as file:
                 view = memoryview(data).cast("B")
@@ -84,7 +86,7 @@ class PosixStore:
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         # Only the directory that the prefix ends in can hold matches; its own names are filtered.
-        parent = self._directory / prefix.rpartition("/")[0]
+        parent = self.directory / prefix.rpartition("/")[0]
         yield from (
             StoredObject(name, size) for name, size in self._walk(parent) if name.startswith(prefix)
         )
@@ -103,12 +105,16 @@ class PosixStore:
         """Remove what killed processes left in `.incoming` a day ago; return how many files."""
         removed = 0
         with contextlib.suppress(FileNotFoundError):
-            for entry in os.scandir(self._directory / _INCOMING):
+            for entry in os.scandir(self.directory / _INCOMING):
                 with contextlib.suppress(FileNotFoundError):
                     if entry.stat().st_mtime < time.time() - _STRAY_SECONDS:
                         os.unlink(entry)
                         removed += 1
         return removed
+
+    def reached(self) -> Iterator[Finding]:
+        """See `stores.check`."""
+        return directory.reached(self.directory)
 
     def _walk(self, directory: Path) -> Iterator[tuple[str, int]]:
         """Yield (name, size) below `directory` in ascending order of the names."""
@@ -125,7 +131,7 @@ class PosixStore:
                 yield from self._walk(Path(entry.path))
             else:
                 with contextlib.suppress(FileNotFoundError):
-                    name = Path(entry.path).relative_to(self._directory).as_posix()
+                    name = Path(entry.path).relative_to(self.directory).as_posix()
                     yield name, entry.stat().st_size
 
     @contextlib.contextmanager
@@ -147,7 +153,7 @@ class PosixStore:
             os.close(descriptor)
 
     def _path(self, name: str) -> Path:
-        return self._directory / checked(name)
+        return self.directory / checked(name)
 
     def _make_directory(self, directory: Path) -> None:
         """Make the directory and those above it, each durable in its parent."""

@@ -90,8 +90,13 @@ class Worker:
         name: str,
         zones_with_volumes: Collection[str],
         backends: Collection[str],
+        silent: Collection[str] = (),
     ) -> None:
-        """`name` is kept over restarts: what it left running is taken back at its start."""
+        """`name` is kept over restarts: what it left running is taken back at its start.
+
+        `silent`: the hosts of zones that can't be served now; their services are kept, and down.
+        """
+        self._silent = silent
         self._site = site
         self._zones_with_volumes = zones_with_volumes
         self._card = Card(
@@ -102,7 +107,7 @@ class Worker:
         )
         self._runs: dict[str, Run] = {}
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self.stopped = threading.Event()
         self._awake = threading.Condition()
 
     def register(self) -> None:
@@ -125,7 +130,8 @@ class Worker:
                         availability_zone=zone,
                         repository=None,
                     )
-            services.forget_others(tx, list(site.hosts.values()), f"{self._card.name}@")
+            known = [*site.hosts.values(), *self._silent]
+            services.forget_others(tx, known, f"{self._card.name}@")
         if site.local is not None:
             site.local.sweep()
         if taken := site.queue.take_back(self._card.name):
@@ -143,7 +149,7 @@ class Worker:
         threads.append(threading.Thread(target=self._housekeeping, name="housekeeping"))
         for thread in threads:
             thread.start()
-        while not self._stop.is_set():
+        while not self.stopped.is_set():
             readable, _w, _e = select.select([woken], [], [], POLL)
             if readable:
                 with suppress(BlockingIOError):
@@ -160,7 +166,7 @@ class Worker:
 
         May be called from a signal handler: it takes no lock that the process's threads hold.
         """
-        self._stop.set()
+        self.stopped.set()
 
     def wake(self) -> None:
         """Let the lanes look at the queue."""
@@ -216,7 +222,7 @@ class Worker:
 
     def _run(self, job: Job, asked_at: float) -> None:
         lease_until = asked_at + self._site.queue.settings.lease
-        run = Run(job, self._stop, lease_until, cancelled=job.cancelled)
+        run = Run(job, self.stopped, lease_until, cancelled=job.cancelled)
         with self._lock:
             earlier = self._runs.get(job.id)
             if earlier is not None:  # it slept so long that we got its job again
@@ -288,20 +294,20 @@ class Worker:
         WORK[job.kind].fail(self._site, job, storable)
 
     def _lane(self, kinds: Collection[Kind]) -> None:
-        while not self._stop.is_set():
+        while not self.stopped.is_set():
             try:
                 worked = self.run_one(kinds)
             except Exception:
                 _log.exception("the queue can't be read; trying again")
                 worked = False
-            if not worked and not self._stop.is_set():
+            if not worked and not self.stopped.is_set():
                 with self._awake:
                     self._awake.wait(POLL)
 
     def _heartbeat(self) -> None:
         settings = self._site.queue.settings
         last = time.monotonic()
-        while not self._stop.wait(settings.progress) or self._runs:
+        while not self.stopped.wait(settings.progress) or self._runs:
             if not self._runs and time.monotonic() - last < settings.heartbeat:
                 continue
             last = time.monotonic()
@@ -309,11 +315,11 @@ class Worker:
                 self.beat()
             except Exception:
                 _log.exception("no heartbeat; trying again")
-            if self._stop.is_set():
+            if self.stopped.is_set():
                 time.sleep(settings.progress)
 
     def _housekeeping(self) -> None:
-        while not self._stop.wait(HOUSEKEEPING):
+        while not self.stopped.wait(HOUSEKEEPING):
             try:
                 self.keep_house()
             except Exception:

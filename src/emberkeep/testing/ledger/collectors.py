@@ -37,11 +37,18 @@ class CollectorConformance:
         root, other = committed(ledger), new_session()
         reader = reading(ledger, root)
         ledger.begin(other, domain=ELSEWHERE)
+        ledger.commit(other, base=None, pins=(), uses=())
         assert ledger.sessions(DOMAIN) == {root: State.COMMITTED, reader: State.ACTIVE}
-        assert ledger.sessions(ELSEWHERE) == {other: State.ACTIVE}
+        assert ledger.sessions(ELSEWHERE) == {other: State.COMMITTED}
         assert [row.session for row in ledger.segsets(DOMAIN)] == sessions(root)
         assert [row.session for row in ledger.segsets(ELSEWHERE)] == [other]
-        assert list(ledger.fence(DOMAIN, 0).roots) == [root]
+        cycle = ledger.begin_cycle(seen=0)
+        assert ledger.drain(SessionId(root), cycle)
+        assert ledger.drain(other, cycle)
+        for domain, session in ((DOMAIN, root), (ELSEWHERE, other)):
+            fence = ledger.fence(domain, cycle)
+            assert fence.roots == {session: State.COMMITTED}
+            assert [row.session for row in fence.segsets] == [session]
 
     def test_a_later_cycle_takes_a_drained_segset_and_an_earlier_one_does_not(
         self, ledger: Ledger
@@ -108,6 +115,7 @@ class CollectorConformance:
         assert ledger.gate(session, cycle, gens="g1", gone=False)
         row = segset(ledger, session)
         assert (row.phase, row.gens, row.cycle) == (Phase.OPEN, "g1", cycle)
+        assert ledger.fence(DOMAIN, cycle).segsets == ()
         assert ledger.pin(writing(ledger), session) is not None
 
     def test_what_is_gone_stays_known_as_gone(self, ledger: Ledger) -> None:
@@ -174,13 +182,17 @@ class VerificationConformance:
     def test_a_check_that_goes_on_keeps_the_time_of_the_last_whole_one(
         self, ledger: Ledger, pass_by: PassBy
     ) -> None:
-        session = SessionId(committed(ledger))
-        ledger.check(session, depth=2, position=0)
-        before = segset(ledger, session)
+        first, second = sorted((SessionId(committed(ledger)) for _ in range(2)), reverse=True)
+        ledger.check(first, depth=2, position=0)
         pass_by(10)
-        ledger.check(session, depth=3, position=5)
-        after = segset(ledger, session)
-        assert (after.checked_at, after.depth, after.position) == (before.checked_at, 2, 5)
+        ledger.check(second, depth=2, position=0)
+        pass_by(10)
+        ledger.check(first, depth=3, position=5)
+        rows = ledger.segsets(DOMAIN)
+        assert [(row.session, row.depth, row.position) for row in rows] == [
+            (first, 2, 5),
+            (second, 2, 0),
+        ]
 
     def test_the_users_of_a_segset_are_committed_roots(self, ledger: Ledger) -> None:
         first = committed(ledger)
@@ -248,11 +260,14 @@ class SettlingConformance:
         ledger.refer(root)
         writer = writing(ledger, base=root, pins=[foreign, lost])
         reader = reading(ledger, root)
-        settle(
-            ledger,
-            Found(SessionId(root), committed=True, gens=None),
-            Found(SessionId(foreign), committed=True, gens=None),
-        )
+        ledger.abort(reading(ledger, root))
+        ledger.begin(new_session(), domain=DOMAIN, predecessor=writing(ledger, base=root))
+        for _ in range(2):
+            settle(
+                ledger,
+                Found(SessionId(root), committed=True, gens=None),
+                Found(SessionId(foreign), committed=True, gens=None),
+            )
         assert ledger.state(writer) == ledger.state(reader) == State.ABORTED
         assert segset(ledger, foreign).pins == segset(ledger, lost).pins == 0
         assert not ledger.drop(root)  # two rows referred to it
@@ -260,16 +275,18 @@ class SettlingConformance:
 
     def test_what_is_left_of_segsets_is_as_found(self, ledger: Ledger) -> None:
         compacted, whole, lost = committed(ledger), committed(ledger), committed(ledger)
-        gone, closed = committed(ledger), committed(ledger)
+        gone, closed, back = committed(ledger), committed(ledger), committed(ledger)
         for root in (compacted, whole, lost):
             ledger.gate(SessionId(root), drained(ledger, root), gens="before", gone=False)
-        ledger.gate(SessionId(gone), drained(ledger, gone), gens=None, gone=True)
+        for root in (gone, back):
+            ledger.gate(SessionId(root), drained(ledger, root), gens=None, gone=True)
         drained(ledger, closed)
         new = new_session()
         settle(
             ledger,
             Found(SessionId(compacted), committed=True, gens="after"),
             Found(SessionId(whole), committed=True, gens=None),
+            Found(SessionId(back), committed=True, gens="back"),
             Found(new, committed=False, gens="new"),
         )
         left = {row.session: (row.phase, row.gens) for row in ledger.segsets(DOMAIN)}
@@ -279,6 +296,7 @@ class SettlingConformance:
             lost: (Phase.OPEN, None),
             closed: (Phase.OPEN, None),
             gone: (Phase.GONE, None),
+            back: (Phase.OPEN, "back"),
             new: (Phase.OPEN, "new"),
         }
 
@@ -292,6 +310,7 @@ class SettlingConformance:
             Found(SessionId(second), committed=True, gens=None, uses=()),
             Found(SessionId(was), committed=True, gens=None, uses=tuple(sessions(first))),
             Found(new, committed=True, gens=None, uses=tuple(sessions(first, second))),
+            Found(new_session(), committed=False, gens=None),
         )
         assert set(ledger.users(SessionId(first))) == {was, RootId(new)}
         assert ledger.users(SessionId(second)) == [RootId(new)]
@@ -305,6 +324,12 @@ class SettlingConformance:
         settle(ledger, incarnation=2, cycle=5)
         assert ledger.incarnation() == 3
         assert ledger.begin_cycle(seen=11) == 12
+
+    def test_what_was_found_has_seen_all_cycles(self, ledger: Ledger) -> None:
+        known, new = committed(ledger), new_session()
+        found = [Found(SessionId(one), committed=True, gens=None) for one in (known, new)]
+        settle(ledger, *found, cycle=10)
+        assert segset(ledger, known).cycle == segset(ledger, new).cycle == 10
 
     def test_settling_a_domain_leaves_the_others_alone(self, ledger: Ledger) -> None:
         root, foreign = committed(ledger), committed(ledger)

@@ -1,8 +1,9 @@
 """Everything at once: of what excludes each other, one comes first."""
 
+import random
 from functools import partial
 
-from emberkeep.engine.ids import SessionId
+from emberkeep.engine.ids import RootId, SessionId
 from emberkeep.engine.ledger import Begun, Ledger, Phase, Segset, State
 from emberkeep.testing.ledger.means import (
     DOMAIN,
@@ -129,6 +130,25 @@ class RaceConformance:
         assert ledger.drop(root)
 
     @repeated
+    def test_a_session_that_is_aborted_leaves_no_pin(self, ledger: Ledger) -> None:
+        foreign = sessions(*(committed(ledger) for _ in range(5)))
+        session = writing(ledger)
+        pins = [partial(ledger.pin, session, segset) for segset in foreign]
+        at_once(partial(ledger.abort, session), *pins)
+        assert not any(segset(ledger, session).pins for session in foreign)
+
+    @repeated
+    def test_a_session_that_is_taken_over_passes_each_pin_on(self, ledger: Ledger) -> None:
+        foreign = sessions(*(committed(ledger) for _ in range(5)))
+        old, new = writing(ledger), new_session()
+        pins = [partial(ledger.pin, old, segset) for segset in foreign]
+        _begun, *pinned = at_once(partial(ledger.begin, new, domain=DOMAIN, predecessor=old), *pins)
+        had = [answer.session for answer in pinned if isinstance(answer, Segset)]
+        assert [session for session in foreign if segset(ledger, session).pins] == had
+        assert ledger.commit(new, base=None, pins=[old, *had], uses=())
+        assert not any(segset(ledger, session).pins for session in foreign)
+
+    @repeated
     def test_sessions_that_share_all_they_pin_and_hold_end_together(self, ledger: Ledger) -> None:
         base = committed(ledger)
         foreign = [committed(ledger) for _ in range(5)]
@@ -179,3 +199,80 @@ class RaceConformance:
         session = SessionId(committed(ledger))
         gate = partial(ledger.gate, session, drained(ledger, session), gens="g", gone=False)
         assert sorted(at_once(*[gate] * 4)) == [False] * 3 + [True]
+
+    def test_whatever_many_do_at_once_all_counts_come_out_even(self, ledger: Ledger) -> None:
+        lives = [_Life(ledger, seed) for seed in range(6)]
+        for life in lives:
+            life.others = lives
+        at_once(*(life.live for life in lives))
+        for session, state in ledger.sessions(DOMAIN).items():
+            if state in (State.ACTIVE, State.EXPIRED):
+                assert ledger.abort(session)
+        assert [row for row in ledger.segsets(DOMAIN) if row.pins] == []
+        for life in lives:
+            for root in life.references:
+                assert ledger.state(SessionId(root)) == State.COMMITTED
+                ledger.drop(root)
+        assert State.COMMITTED not in ledger.sessions(DOMAIN).values()
+
+
+class _Life:
+    """What one process does to the ledger, by chance, also with what others began."""
+
+    def __init__(self, ledger: Ledger, seed: int) -> None:
+        self.ledger = ledger
+        self.random = random.Random(seed)
+        self.others: list[_Life] = []
+        self.sessions: list[tuple[SessionId, RootId | None]] = [(writing(ledger), None)]
+        self.references = [committed(ledger)]  # a root for each that it has to drop
+
+    def live(self) -> None:
+        deeds = (self.begin, self.pin, self.pin, self.end, self.read, self.refer, self.collect)
+        for _ in range(40):
+            self.random.choice(deeds)()
+
+    def begin(self) -> None:
+        session = new_session()
+        predecessor, _base = self.session()
+        if self.random.random() < 0.5:
+            begun = self.ledger.begin(session, domain=DOMAIN, base=self.root())
+        else:
+            begun = self.ledger.begin(session, domain=DOMAIN, predecessor=predecessor)
+        self.sessions.append((session, begun.base))
+
+    def pin(self) -> None:
+        session, _base = self.sessions[-1]
+        self.ledger.pin(session, SessionId(self.root()))
+
+    def end(self) -> None:
+        session, base = self.session()
+        if self.random.random() < 0.3:
+            self.ledger.abort(session)
+        elif self.ledger.commit(session, base=base, pins=(), uses=()):
+            self.references.append(RootId(session))
+
+    def read(self) -> None:
+        session, root = new_session(), self.root()
+        if self.ledger.begin_reading(session, domain=DOMAIN, root=root):
+            self.sessions.append((session, root))
+
+    def refer(self) -> None:
+        root = self.root()
+        if self.random.random() < 0.5:
+            if self.ledger.refer(root):
+                self.references.append(root)
+        elif len(self.references) > 1:
+            self.ledger.drop(self.references.pop())
+
+    def collect(self) -> None:
+        session, cycle = SessionId(self.root()), self.ledger.begin_cycle(seen=0)
+        self.ledger.drain(session, cycle)
+        self.ledger.fence(DOMAIN, cycle)
+        self.ledger.gate(session, cycle, gens=None, gone=False)
+        self.ledger.expire(silent_for=60)
+
+    def session(self) -> tuple[SessionId, RootId | None]:
+        return self.random.choice(list(self.random.choice(self.others).sessions))
+
+    def root(self) -> RootId:
+        return self.random.choice(list(self.random.choice(self.others).references))

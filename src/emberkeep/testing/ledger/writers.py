@@ -225,10 +225,14 @@ class WriterConformance:
         assert ledger.begin(new_session(), domain=DOMAIN, predecessor=old) == Begun(None)
         assert segset(ledger, old).pins == 0
 
-    def test_an_unknown_predecessor_is_of_no_use(self, ledger: Ledger) -> None:
-        base = committed(ledger)
-        begun = ledger.begin(new_session(), domain=DOMAIN, base=base, predecessor=new_session())
-        assert begun == Begun(base)
+    def test_a_reader_or_an_unknown_predecessor_is_of_no_use(self, ledger: Ledger) -> None:
+        base, reader = committed(ledger), reading(ledger, committed(ledger))
+        for predecessor in (reader, new_session()):
+            new = new_session()
+            assert ledger.begin(new, domain=DOMAIN, base=base, predecessor=predecessor) == Begun(
+                base
+            )
+        assert ledger.state(reader) == State.ACTIVE
 
     def test_only_a_committed_base_is_held(self, ledger: Ledger) -> None:
         active, aborted, removing = writing(ledger), writing(ledger), committed(ledger)
