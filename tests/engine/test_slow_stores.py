@@ -194,7 +194,7 @@ def test_what_a_restore_holds_stays_within_its_budget(
     backup: Backup, budget: int, together: int
 ) -> None:
     most = backup.restored(drawn_by_lot(together, 0), budget=budget).held.most
-    assert 3.5 * MIB * together < most <= budget
+    assert 3 * MIB * together < most <= budget  # and not by reading one after the other
 
 
 @pytest.mark.parametrize(("budget", "together"), [(160 * MIB, 16), (40 * MIB, 3)])
