@@ -64,6 +64,6 @@ lint: setup  ## ruff, mypy --strict, import-linter
 	$(BIN)/lint-imports --no-cache
 
 lock:  ## write requirements/*.txt anew (needs pip-tools on Python 3.11)
-	cd requirements && for name in emberkeep dev openstackclient swift keystone; do $(COMPILE) $(LOCK_OPTIONS) -o $$name.txt $$name.in; done
+	cd requirements && for name in emberkeep dev openstackclient cinderclient openstacksdk swift keystone tempest; do $(COMPILE) $(LOCK_OPTIONS) -o $$name.txt $$name.in; done
 
 .PHONY: help setup client demo serve bench test services test-all soak lint lock
