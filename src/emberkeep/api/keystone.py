@@ -48,6 +48,8 @@ class Keystone:
         if not environ.get(_LET_IN):
             status, headers = answered[-1]
             return Answer(status, headers, body)
+        if environ.get("HTTP_X_IDENTITY_STATUS") != "Confirmed":  # with delay_auth_decision
+            return Answer(falcon.HTTP_401)
         roles = (environ.get("HTTP_X_ROLES") or "").split(",")  # what a token has not is None
         return Identity(
             user_id=environ.get("HTTP_X_USER_ID") or "",
