@@ -36,6 +36,13 @@ class Keystone:
     service_user: str
     service_password: str
     admin: Session
+    directory: Path
+
+    @contextlib.contextmanager
+    def with_short_tokens(self, seconds: int) -> Iterator["Keystone"]:
+        """The same Keystone on another port, whose tokens last so long only."""
+        with _serving(self.directory, expiration=seconds) as auth_url:
+            yield replace(self, auth_url=auth_url)
 
     def offer(self, kind: str, url: str) -> None:
         """Put a service into the catalogue, or change where it is.
@@ -48,8 +55,9 @@ class Keystone:
         service_id = found[0]["id"]
         for endpoint in self._get(f"/endpoints?service_id={service_id}")["endpoints"]:
             self.admin.delete(f"/endpoints/{endpoint['id']}", endpoint_override=self.auth_url)
-        endpoint = {"interface": "public", "region_id": self.region, "service_id": service_id}
-        self._post("/endpoints", "endpoint", {**endpoint, "url": url})
+        place = {"region_id": self.region, "service_id": service_id, "url": url}
+        for interface in ("public", "internal"):
+            self._post("/endpoints", "endpoint", {"interface": interface, **place})
 
     def offer_block_storage(self, url: str) -> None:
         """Put the API at `url` into the catalogue, under the types that clients look for."""
@@ -187,34 +195,41 @@ def people(keystone: Keystone) -> People:
 def running(directory: Path) -> Iterator[Keystone]:
     """Run Keystone on `directory` while the context lasts."""
     commands = environment("keystone")
-    (port,) = free_ports(1)
-    auth_url = f"http://127.0.0.1:{port}/v3"
     file = directory / "keystone.conf"
-    file.write_text(CONFIGURATION.format(at=directory, port=port))
+    file.write_text(CONFIGURATION.format(at=directory, expiration=86400))
     for keys in ("fernet", "credential"):
         (directory / keys).mkdir(mode=0o700)
     manage = [commands / "keystone-manage", "--config-file", file]
     owner = [f"--keystone-user={os.getuid()}", f"--keystone-group={os.getgid()}"]
-    urls = [f"--bootstrap-{kind}-url={auth_url}" for kind in ("public", "internal", "admin")]
     names = [f"--bootstrap-password={ADMIN_PASSWORD}", f"--bootstrap-region-id={REGION}"]
     with (directory / "manage.log").open("wb") as log:
         for arguments in (
             ["db_sync"],
             ["fernet_setup", *owner],
             ["credential_setup", *owner],
-            ["bootstrap", *names, *urls],
+            ["bootstrap", *names],
         ):
             subprocess.run([*manage, *arguments], check=True, stdout=log, stderr=log)
+    with _serving(directory, expiration=86400) as auth_url:
+        yield _populated(auth_url, directory)
+
+
+@contextlib.contextmanager
+def _serving(directory: Path, *, expiration: int) -> Iterator[str]:
+    """Answer on a free port; the address."""
+    (port,) = free_ports(1)
+    file = directory / f"keystone-{port}.conf"
+    file.write_text(CONFIGURATION.format(at=directory, expiration=expiration))
     with serving(
-        [commands / "python", "-c", SERVE.format(port=port)],
+        [environment("keystone") / "python", "-c", SERVE.format(port=port)],
         log=directory / "server.log",
         answers=port,
         environment={"OS_KEYSTONE_CONFIG_FILES": str(file)},
     ):
-        yield _populated(auth_url)
+        yield f"http://127.0.0.1:{port}/v3"
 
 
-def _populated(auth_url: str) -> Keystone:
+def _populated(auth_url: str, directory: Path) -> Keystone:
     admin = Session(
         V3Password(
             auth_url=auth_url,
@@ -225,7 +240,8 @@ def _populated(auth_url: str) -> Keystone:
             project_domain_name="Default",
         )
     )
-    unfinished = Keystone(auth_url, REGION, "", "", "", "", "", "", "", admin)
+    unfinished = Keystone(auth_url, REGION, "", "", "", "", "", "", "", admin, directory)
+    unfinished.offer("identity", auth_url)
     swift = unfinished.add_user("swift", "swift-password", "service", ["admin", "service"])
     user = unfinished.add_user("backup", "backup-password", "backups", ["member"])
     return replace(
@@ -241,14 +257,12 @@ def _populated(auth_url: str) -> Keystone:
 
 
 CONFIGURATION = """\
-[DEFAULT]
-public_endpoint = http://127.0.0.1:{port}
 [database]
 connection = sqlite:///{at}/keystone.sqlite
 [identity]
 password_hash_rounds = 4
 [token]
-expiration = 86400
+expiration = {expiration}
 [fernet_tokens]
 key_repository = {at}/fernet
 [credential]

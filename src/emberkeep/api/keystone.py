@@ -5,6 +5,9 @@ reached.  So its place in the order of steps is ours to choose, and what it answ
 with `WWW-Authenticate` or a 503 when Keystone is away, goes to the client as it is.
 """
 
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +20,7 @@ from emberkeep.api.context import Identity
 from emberkeep.api.faults import BadRequest
 
 _LET_IN = "emberkeep.let_in"
+_CACHE = "emberkeep.tokens"
 # Headers that the middleware sets (and removes, where a client sends them), as policies name them.
 _ATTRIBUTES = {
     "HTTP_X_DOMAIN_ID": "domain_id",
@@ -32,10 +36,13 @@ class Keystone:
     open_paths = ("/",)
 
     def __init__(self, options: cfg.ConfigOpts) -> None:
-        self._middleware = auth_token.AuthProtocol(_let_in, {"oslo_config_config": options})
+        memcached = options["keystone_authtoken"].memcached_servers
+        own = {} if memcached else {"cache": _CACHE}
+        self._tokens = TokenCache()
+        self._middleware = auth_token.AuthProtocol(_let_in, {"oslo_config_config": options, **own})
 
     def identify(self, req: falcon.Request) -> Identity | Answer:
-        environ: dict[str, Any] = {**req.env, "REQUEST_METHOD": req.method}
+        environ: dict[str, Any] = {**req.env, _CACHE: self._tokens}
         answered: list[tuple[str, dict[str, str]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
@@ -60,6 +67,33 @@ class Keystone:
                 name: environ[header] for header, name in _ATTRIBUTES.items() if environ.get(header)
             },
         )
+
+
+class TokenCache:
+    """What Keystone said of the tokens seen last; used where there is no memcached.
+
+    The middleware's own, one for each thread, would keep every token for ever.
+    """
+
+    def __init__(self, *, size: int = 1000, clock: Callable[[], float] = time.monotonic) -> None:
+        self._size = size
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+
+    def get(self, key: str) -> bytes | None:
+        with self._lock:
+            until, value = self._kept.get(key, (0.0, b""))
+            return value if self._clock() < until else None
+
+    def set(self, key: str, value: bytes, time: float) -> None:
+        """Keep it for `time` seconds, or until as many others as there is room for came later."""
+        with self._lock:
+            self._kept.pop(key, None)
+            if time > 0:
+                self._kept[key] = self._clock() + time, value
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
 
 
 def _let_in(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
