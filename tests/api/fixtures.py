@@ -3,16 +3,20 @@
 A file lists what it needs, the service first.  Ids are told as `$ENVIRON['NAME']`.
 """
 
+import base64
+import json
 import os
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from falcon import testing
 from gabbi.fixture import GabbiFixture
-from tests.api.conftest import PROJECT, Rows
+from tests.api.conftest import PROJECT, Api, Rows
 from tests.world import World, a_caller, a_world
 
 from emberkeep.api.app import create_app
@@ -43,6 +47,7 @@ class Service(GabbiFixture):  # type: ignore[misc]
             )
             self.world.caller = a_caller(PROJECT)
             self.app = _application(self.world)
+            self.api = Api(testing.TestClient(self.app))
             self.rests = threading.Lock()
             if self.works:
                 stack.enter_context(_working(self.world, woken, self.rests))
@@ -60,6 +65,16 @@ class ServiceAtRest(Service):
     """A service whose worker does nothing, so that what was accepted stays as it is."""
 
     works = False
+
+
+class ServiceWithSmallQuotas(Service):
+    """A service where a project has two volumes, and two backups of 2 GiB together."""
+
+    conf = Service.conf.replace(
+        "[zone",
+        "[DEFAULT]\nquota_volumes = 2\nquota_backups = 2\nquota_backup_gigabytes = 2\n[zone",
+        1,
+    )
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
@@ -103,19 +118,24 @@ class AnInUseVolume(Given):
         return {"IN_USE": volume_id}
 
 
+class ALargerVolume(Given):
+    """LARGER: 2 GiB in az2, called `larger`."""
+
+    def make(self, world: World) -> Mapping[str, str]:
+        wanted = {"size": 2, "name": "larger", "availability_zone": "az2"}
+        made = _service().api.post("/v3/volumes", {"volume": wanted}).json["volume"]
+        world.work()
+        return {"LARGER": made["id"]}
+
+
 class ASnapshot(Given):
     """SNAPSHOT: of the volume VOLUME."""
 
     def make(self, world: World) -> Mapping[str, str]:
-        snapshot = world.volumes.create_snapshot(
-            world.caller,
-            volume_id=os.environ["VOLUME"],
-            name="snapshot",
-            description=None,
-            metadata={},
-        )
+        wanted = {"volume_id": os.environ["VOLUME"], "name": "snapshot"}
+        made = _service().api.post("/v3/snapshots", {"snapshot": wanted}).json["snapshot"]
         world.work()
-        return {"SNAPSHOT": snapshot.id}
+        return {"SNAPSHOT": made["id"]}
 
 
 class ABackup(Given):
@@ -131,6 +151,17 @@ class AnIncremental(Given):
     def make(self, world: World) -> Mapping[str, str]:
         made = world.a_backup(os.environ["VOLUME"], name="second", incremental=True)
         return {"INCREMENTAL": made.id}
+
+
+class ARecordOfAnotherId(Given):
+    """RECORD: the backup_url of BACKUP's record, but with the id COPY."""
+
+    def make(self, world: World) -> Mapping[str, str]:
+        path = f"/v3/backups/{os.environ['BACKUP']}/export_record"
+        exported = _service().api.get(path).json["backup-record"]
+        content = json.loads(base64.b64decode(exported["backup_url"])) | {"id": str(uuid.uuid4())}
+        record = base64.b64encode(json.dumps(content).encode()).decode()
+        return {"RECORD": record, "COPY": content["id"]}
 
 
 class ABackupInEveryStatus(Given):

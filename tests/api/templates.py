@@ -1,7 +1,8 @@
 """JSON documents as templates: what a document must be, but for what is new each time.
 
-In a template `%(uuid)s`, `%(time)s` and the like, alone or within a text, stand for any value of
-that kind; everything else is exact, a key more or less is a difference.
+In a template `%(uuid)s`, `%(time)s` and the like, alone or within a text, stand for any text of
+that kind, `%(number)s` for any integer; everything else is exact, a key more or less is a
+difference.
 """
 
 import re
@@ -36,6 +37,9 @@ def differences(
         case list() if isinstance(found, list) and len(found) == len(template):
             for number, (wanted, item) in enumerate(zip(template, found, strict=True)):
                 yield from differences(wanted, item, values=values, place=f"{place}[{number}]")
+        case "%(number)s":
+            if type(found) is not int:
+                yield f"{place} is {found!r}, no number"
         case str() if "%(" in template:
             if not isinstance(found, str) or not _pattern(template, values).fullmatch(found):
                 yield f"{place} is {found!r}, not {template!r}"
