@@ -42,6 +42,11 @@ class Schema:
         """The key under which everything stands."""
         return self._root
 
+    @property
+    def newest(self) -> dict[str, Any]:
+        """The form of the latest microversion, as JSON Schema."""
+        return dict(self._validators[0][1].schema)
+
     def check(self, body: JSON, version: Microversion) -> None:
         """Raise `BadRequest` with the first thing that is wrong with `body`."""
         validator = next(validator for since, validator in self._validators if version >= since)
