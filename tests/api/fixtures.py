@@ -243,4 +243,4 @@ def _told(ids: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         for name in ids:
-            del os.environ[name]
+            os.environ.pop(name, None)

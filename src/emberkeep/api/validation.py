@@ -32,6 +32,7 @@ class Schema:
 
     def __init__(self, forms: Mapping[Microversion, dict[str, Any]]) -> None:
         self._root: str = forms[MIN]["required"][0]
+        self.newest = forms[max(forms)]  # the form of the latest microversion, as JSON Schema
         self._validators = [
             (since, jsonschema.Draft4Validator(form, format_checker=FORMATS))
             for since, form in sorted(forms.items(), reverse=True)
@@ -41,11 +42,6 @@ class Schema:
     def root(self) -> str:
         """The key under which everything stands."""
         return self._root
-
-    @property
-    def newest(self) -> dict[str, Any]:
-        """The form of the latest microversion, as JSON Schema."""
-        return dict(self._validators[0][1].schema)
 
     def check(self, body: JSON, version: Microversion) -> None:
         """Raise `BadRequest` with the first thing that is wrong with `body`."""
