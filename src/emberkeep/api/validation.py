@@ -32,6 +32,7 @@ class Schema:
 
     def __init__(self, forms: Mapping[Microversion, dict[str, Any]]) -> None:
         self._root: str = forms[MIN]["required"][0]
+        self.newest = forms[max(forms)]  # the form of the latest microversion, as JSON Schema
         self._validators = [
             (since, jsonschema.Draft4Validator(form, format_checker=FORMATS))
             for since, form in sorted(forms.items(), reverse=True)
