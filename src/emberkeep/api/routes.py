@@ -10,17 +10,27 @@ from emberkeep.api.context import Call, Reply
 from emberkeep.api.core import Core
 from emberkeep.api.handlers import (
     availability_zones,
+    backends,
     backups,
     conditions,
+    extensions,
+    limits,
+    messages,
     progress,
+    quota_class_sets,
+    quota_sets,
+    resource_filters,
     services,
     snapshots,
+    types,
     versions,
     volumes,
     zones,
 )
 from emberkeep.api.microversions import MIN, Microversion, v3
 from emberkeep.api.schemas import backups as backup_bodies
+from emberkeep.api.schemas import quota_sets as quota_bodies
+from emberkeep.api.schemas import services as service_bodies
 from emberkeep.api.schemas import snapshots as snapshot_bodies
 from emberkeep.api.schemas import volumes as volume_bodies
 from emberkeep.api.validation import Schema
@@ -145,6 +155,83 @@ ROUTES = (
     # where things are
     Route("GET", "/v3/os-availability-zone", availability_zones.index),
     Route("GET", "/v3/os-services", services.index, rule="volume_extension:services:index"),
+    Route(
+        "PUT",
+        "/v3/os-services/enable",
+        services.enable,
+        rule="volume_extension:services:update",
+        schema=service_bodies.UPDATE,
+    ),
+    Route(
+        "PUT",
+        "/v3/os-services/disable",
+        services.disable,
+        rule="volume_extension:services:update",
+        schema=service_bodies.UPDATE,
+    ),
+    Route(
+        "PUT",
+        "/v3/os-services/disable-log-reason",
+        services.disable_log_reason,
+        rule="volume_extension:services:update",
+        schema=service_bodies.WITH_REASON,
+    ),
+    Route(
+        "GET",
+        "/v3/capabilities/{host}",
+        backends.capabilities,
+        rule="volume_extension:capabilities",
+    ),
+    Route(
+        "GET",
+        "/v3/scheduler-stats/get_pools",
+        backends.get_pools,
+        rule="scheduler_extension:scheduler_stats:get_pools",
+    ),
+    # what one may have
+    Route("GET", "/v3/os-quota-sets/{id}", quota_sets.show, rule="volume_extension:quotas:show"),
+    Route(
+        "GET",
+        "/v3/os-quota-sets/{id}/defaults",
+        quota_sets.defaults,
+        rule="volume_extension:quotas:show",
+    ),
+    Route(
+        "PUT",
+        "/v3/os-quota-sets/{id}",
+        quota_sets.update,
+        rule="volume_extension:quotas:update",
+        schema=quota_bodies.UPDATE,
+    ),
+    Route(
+        "DELETE", "/v3/os-quota-sets/{id}", quota_sets.delete, rule="volume_extension:quotas:delete"
+    ),
+    Route(
+        "GET",
+        "/v3/os-quota-class-sets/{id}",
+        quota_class_sets.show,
+        rule="volume_extension:quota_classes:get",
+    ),
+    Route(
+        "PUT",
+        "/v3/os-quota-class-sets/{id}",
+        quota_class_sets.update,
+        rule="volume_extension:quota_classes:update",
+        schema=quota_bodies.UPDATE_CLASS,
+    ),
+    Route("GET", "/v3/limits", limits.index, rule="limits_extension:used_limits"),
+    # what there is to know
+    Route("GET", "/v3/types", types.index, rule="volume_extension:type_get_all"),
+    Route("GET", "/v3/types/default", types.default, rule="volume_extension:type_get"),
+    Route("GET", "/v3/types/{id}", types.show, rule="volume_extension:type_get"),
+    Route("GET", "/v3/messages", messages.index, since=messages.SINCE, rule="message:get_all"),
+    Route("GET", "/v3/messages/{id}", messages.show, since=messages.SINCE, rule="message:get"),
+    Route(
+        "DELETE", "/v3/messages/{id}", messages.delete, since=messages.SINCE, rule="message:delete"
+    ),
+    Route("GET", "/v3/resource_filters", resource_filters.index, since=v3(33)),
+    Route("GET", "/v3/extensions", extensions.index),
+    Route("GET", "/v3/extensions/{alias}", extensions.show),
     # beyond Cinder
     Route("GET", "/emberkeep/v1/zones", zones.index),
     Route("GET", "/emberkeep/v1/backups/{id}", conditions.show, rule="backup:get"),
@@ -153,7 +240,22 @@ ROUTES = (
 
 # A resource has these routes even where the table above has no row for them: a client learns from
 # a fault, not from a bare page, that it is not implemented.
-RESOURCES = ("backups", "volumes", "snapshots", "os-availability-zone", "os-services")
+# The services are no resource: they have the routes above and no others.
+RESOURCES = (
+    "backups",
+    "volumes",
+    "snapshots",
+    "os-availability-zone",
+    "capabilities",
+    "scheduler-stats",
+    "os-quota-sets",
+    "os-quota-class-sets",
+    "limits",
+    "types",
+    "messages",
+    "resource_filters",
+    "extensions",
+)
 OF_EVERY_RESOURCE = (
     ("GET", ""),
     ("POST", ""),

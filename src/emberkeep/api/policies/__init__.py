@@ -7,7 +7,17 @@ or reader its own project's things only; an admin passes every rule.
 from collections.abc import Set
 
 from emberkeep.api.faults import PolicyNotAuthorized
-from emberkeep.api.policies import backups, services, snapshots, volumes
+from emberkeep.api.policies import (
+    backends,
+    backups,
+    limits,
+    messages,
+    quota_sets,
+    services,
+    snapshots,
+    types,
+    volumes,
+)
 from emberkeep.api.policies.who import Who
 
 RULES: dict[str, Who] = {
@@ -15,6 +25,11 @@ RULES: dict[str, Who] = {
     **volumes.RULES,
     **snapshots.RULES,
     **services.RULES,
+    **quota_sets.RULES,
+    **limits.RULES,
+    **messages.RULES,
+    **types.RULES,
+    **backends.RULES,
 }
 
 
