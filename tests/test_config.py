@@ -160,6 +160,8 @@ enable_proxy_headers_parsing = true
     [
         ("bind_host = ::1", True),
         ("bind_host = localhost", True),
+        ("bind_host = 127.0.0.2", True),
+        ("bind_host = backups.example", False),
         ("bind_host = 192.0.2.1", False),
         ("unix_socket = api.sock", False),  # no page reaches a socket by a name
     ],
