@@ -67,18 +67,18 @@ def test_a_whole_document(api, rows):
         ("3.0", [], []),
         ("3.17", [], []),
         ("3.18", [], [OWNER]),
-        ("3.43", ["metadata"], [OWNER, "metadata"]),
-        ("3.55", ["metadata"], [OWNER, "metadata"]),
-        ("3.56", ["metadata"], [OWNER, "metadata", "user_id"]),
-        ("3.63", ["metadata"], [OWNER, "metadata", "user_id"]),
+        ("3.43", ["metadata"], ["metadata", OWNER]),
+        ("3.55", ["metadata"], ["metadata", OWNER]),
+        ("3.56", ["metadata"], ["metadata", OWNER, "user_id"]),
+        ("3.63", ["metadata"], ["metadata", OWNER, "user_id"]),
         (
             "3.64",
             ["metadata", "encryption_key_id"],
-            [OWNER, "metadata", "user_id", "encryption_key_id"],
+            ["metadata", "encryption_key_id", OWNER, "user_id"],
         ),
     ],
 )
-def test_later_microversions_add_keys_at_the_end(api, rows, version, for_members, for_admins):
+def test_later_microversions_add_keys_in_cinders_order(api, rows, version, for_members, for_admins):
     backup_id = rows.backup(encryption_key_id=AN_ID)
     member = shown(api, backup_id, version=version, roles="member,reader")
     admin = shown(api, backup_id, version=version)
