@@ -48,10 +48,9 @@ class Router:
         if segments[1] == "v3" and len(segments) > 2 and segments[2]:
             if segments[2] not in self._collections and self._project.fullmatch(segments[2]):
                 project = segments.pop(2)
-            without_suffix = _without_format(segments[-1])
-            if len(segments) < 3 or without_suffix is None:
+            segments[-1] = segments[-1].removesuffix(".json")
+            if len(segments) < 3 or not segments[-1]:
                 return None
-            segments[-1] = without_suffix
         return self._row(method, segments, project)
 
     def _row(self, method: str, segments: list[str], project: str | None) -> Match | None:
@@ -87,11 +86,3 @@ def _fits(part: str, segment: str) -> bool:
         case _ if _is_variable(part):
             return segment != ""
     return part == segment
-
-
-def _without_format(segment: str) -> str | None:
-    """The segment without `.json`; None if it is empty or has another suffix."""
-    name, dot, suffix = segment.partition(".")
-    if not name or (dot and suffix != "json"):
-        return None
-    return name

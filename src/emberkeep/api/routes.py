@@ -33,6 +33,7 @@ class Route:
     """One row.  `rule` is the policy that the handler, or the service behind it, asks for.
 
     A row with a `schema` takes a body; one with an `action` answers a body of that one key only.
+    One that does not negotiate answers whatever version is asked for, and shows none.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Route:
     rule: str | None = None
     schema: Schema | None = None
     action: str | None = None
+    negotiates: bool = True
 
     @property
     def takes_body(self) -> bool:
@@ -52,7 +54,7 @@ ROUTES = (
     # discovery
     Route("GET", "/", versions.choices),
     Route("POST", "/", versions.refuse),
-    Route("GET", "/v3", versions.redirect),
+    Route("GET", "/v3", versions.redirect, negotiates=False),
     Route("GET", "/v3/", versions.show),
     Route("POST", "/v3/", versions.refuse),
     # backups
