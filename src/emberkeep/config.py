@@ -95,6 +95,8 @@ class Configuration:
     key_file: Path
     zones: tuple[Zone, ...]
     quotas: Quotas
+    allow_availability_zone_fallback: bool
+    cloned_volume_same_az: bool
     jobs: Jobs
     backups: BackupOptions
     maintenance: Maintenance
@@ -113,6 +115,16 @@ _DEFAULT_OPTIONS = [
     cfg.PortOpt("port", default=DEFAULT_PORT, help="Port that the API listens on."),
     cfg.URIOpt("public_endpoint", help="Base of the links in answers, if not the request's own."),
     cfg.IntOpt("osapi_max_limit", default=1000, min=1, help="Most items in one page of a list."),
+    cfg.BoolOpt(
+        "allow_availability_zone_fallback",
+        default=False,
+        help="Make a volume in the first zone where the one that was asked for is none.",
+    ),
+    cfg.BoolOpt(
+        "cloned_volume_same_az",
+        default=True,
+        help="Refuse a volume in another zone than the snapshot or volume that it is made of.",
+    ),
     cfg.IntOpt("quota_volumes", default=10, min=-1),
     cfg.IntOpt("quota_snapshots", default=10, min=-1),
     cfg.IntOpt("quota_gigabytes", default=1000, min=-1),
@@ -235,6 +247,8 @@ def _configuration(
             backups=options.quota_backups,
             backup_gigabytes=options.quota_backup_gigabytes,
         ),
+        allow_availability_zone_fallback=options.allow_availability_zone_fallback,
+        cloned_volume_same_az=options.cloned_volume_same_az,
         jobs=Jobs(
             lease=options.jobs.lease,
             heartbeat=options.jobs.heartbeat,
