@@ -49,6 +49,9 @@ class Quotas:
     gigabytes: int
     backups: int
     backup_gigabytes: int
+    groups: int
+    per_volume_gigabytes: int
+    no_snapshot_gb_quota: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class Configuration:
     jobs: Jobs
     backups: BackupOptions
     maintenance: Maintenance
+    message_ttl: int  # seconds
 
     @property
     def endpoint(self) -> str:
@@ -130,6 +134,10 @@ _DEFAULT_OPTIONS = [
     cfg.IntOpt("quota_gigabytes", default=1000, min=-1),
     cfg.IntOpt("quota_backups", default=10, min=-1),
     cfg.IntOpt("quota_backup_gigabytes", default=1000, min=-1),
+    cfg.IntOpt("quota_groups", default=10, min=-1),
+    cfg.IntOpt("per_volume_size_limit", default=-1, min=-1, help="GiB that one volume may have."),
+    cfg.BoolOpt("no_snapshot_gb_quota", default=False, help="Don't count sizes of snapshots."),
+    cfg.IntOpt("message_ttl", default=2_592_000, min=1, help="Seconds that a message is kept."),
 ]
 _ZONES_OPTIONS = [cfg.ListOpt("enabled", default=list(DEFAULT_ZONES), help="Zones, in order.")]
 _DATABASE_OPTIONS = [cfg.StrOpt("connection", help="SQLAlchemy URL; default: a SQLite file.")]
@@ -246,6 +254,9 @@ def _configuration(
             gigabytes=options.quota_gigabytes,
             backups=options.quota_backups,
             backup_gigabytes=options.quota_backup_gigabytes,
+            groups=options.quota_groups,
+            per_volume_gigabytes=options.per_volume_size_limit,
+            no_snapshot_gb_quota=options.no_snapshot_gb_quota,
         ),
         allow_availability_zone_fallback=options.allow_availability_zone_fallback,
         cloned_volume_same_az=options.cloned_volume_same_az,
@@ -269,6 +280,7 @@ def _configuration(
             verify_depth=options.maintenance.verify_depth,
             verify_share=options.maintenance.verify_percent / 100,
         ),
+        message_ttl=options.message_ttl,
     )
 
 

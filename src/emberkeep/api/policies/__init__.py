@@ -9,9 +9,14 @@ from collections.abc import Set
 from emberkeep.api.faults import PolicyNotAuthorized
 from emberkeep.api.policies import (
     attachments,
+    backends,
     backups,
+    limits,
+    messages,
+    quota_sets,
     services,
     snapshots,
+    types,
     volume_actions,
     volume_metadata,
     volumes,
@@ -26,6 +31,11 @@ RULES: dict[str, Who] = {
     **attachments.RULES,
     **snapshots.RULES,
     **services.RULES,
+    **quota_sets.RULES,
+    **limits.RULES,
+    **messages.RULES,
+    **types.RULES,
+    **backends.RULES,
 }
 
 
