@@ -200,7 +200,7 @@ def _is_base64(value: object) -> bool:
     if not isinstance(value, str):
         return True
     try:
-        base64.decodebytes(value.encode())
+        base64.decodebytes(value.encode(errors="surrogatepass"))
     except binascii.Error:
         return False
     if not value.isascii():
