@@ -28,14 +28,17 @@ def listed() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tempest]:
-    directory = tmp_path_factory.mktemp("tempest")
-    with (
-        keystone.running(tmp_path_factory.mktemp("keystone")) as identity,
-        serving(tmp_path_factory.mktemp("emberkeep")) as service,
-        tempest.configured(directory, identity) as ready,
-    ):
-        identity.offer("block-storage", f"http://127.0.0.1:{service.port}/v3/$(project_id)s")
-        yield ready
+    state = tmp_path_factory.mktemp("emberkeep")
+    with keystone.running(tmp_path_factory.mktemp("keystone")) as identity:
+        user = identity.add_user("emberkeep", "emberkeep-password", "service", ["service"])
+        (state / "emberkeep.conf").write_text(keystone.options(identity, user))
+        with (
+            serving(state) as service,
+            tempest.configured(tmp_path_factory.mktemp("tempest"), identity) as ready,
+        ):
+            url = f"http://127.0.0.1:{service.port}/v3/$(project_id)s"
+            identity.offer_block_storage(url)
+            yield ready
 
 
 def test_each_test_of_the_selected_modules_must_pass_or_is_left_out(configured: Tempest) -> None:
