@@ -189,10 +189,10 @@ def rows(database: Database) -> Rows:
 
 
 @pytest.fixture
-def make_api(database: Database) -> Callable[..., Api]:
-    """Builds the application on the services as they are, without a worker behind them."""
+def make_core(database: Database) -> Callable[..., Core]:
+    """Builds the services as they are, without a worker behind them."""
 
-    def make(**settings: Any) -> Api:
+    def make(**settings: Any) -> Core:
         queue = Queue(database)
 
         def enqueue(tx: Transaction, *, kind: str, **job: Any) -> str:
@@ -212,8 +212,17 @@ def make_api(database: Database) -> Callable[..., Api]:
             volumes=volumes,
             settings=BackupSettings(enabled_zones=("az1", "az2")),
         )
-        core = Core(backups, volumes, database, Settings(**settings))
-        return Api(testing.TestClient(create_app(core)))
+        return Core(backups, volumes, database, Settings(**settings))
+
+    return make
+
+
+@pytest.fixture
+def make_api(make_core: Callable[..., Core]) -> Callable[..., Api]:
+    """Builds the application on these services."""
+
+    def make(**settings: Any) -> Api:
+        return Api(testing.TestClient(create_app(make_core(**settings))))
 
     return make
 
