@@ -17,9 +17,9 @@ FOR_ADMINS = [
 TENANT = "os-vol-tenant-attr:tenant_id"
 EXTENDED = [
     TENANT,
-    "os-vol-host-attr:host",
     "os-vol-mig-status-attr:migstat",
     "os-vol-mig-status-attr:name_id",
+    "os-vol-host-attr:host",
 ]
 
 
@@ -112,7 +112,7 @@ def test_hints_for_a_scheduler_are_accepted(api):
     ("wanted", "code", "words"),
     [
         ({"size": "0"}, 400,
-         "Invalid input received: Volume size '0' must be an integer and greater than 0"),
+         "Invalid input for field/attribute size. Value: 0. 0 is less than the minimum of 1"),
         ({"size": 0}, 400,
          "Invalid input for field/attribute size. Value: 0. 0 is less than the minimum of 1"),
         ({}, 400, "The server could not comply with the request since it is either malformed or "
