@@ -74,9 +74,13 @@ class Filters:
 
 
 def take_paging(parameters: Parameters, largest: int) -> Paging:
-    limit = _limit(parameters.take("limit"), largest)
+    limit = take_limit(parameters, largest)
     marker = parameters.take("marker")
     return Paging(limit, marker, _offset(parameters.take("offset")))
+
+
+def take_limit(parameters: Parameters, largest: int) -> int:
+    return _limit(parameters.take("limit"), largest)
 
 
 def _limit(text: str | None, largest: int) -> int:
@@ -319,3 +323,14 @@ def next_link(
     query = [(key, value) for key, value in call.query if key != "marker"]
     href = f"{call.place.href(*path)}?{urlencode([*query, ('marker', ids[-1])])}"
     return [{"rel": "next", "href": href}]
+
+
+def flag(call: Call, name: str) -> bool:
+    """A boolean of the query string, false if it is not there.  Raises `BadRequest`."""
+    text = dict(call.query).get(name)
+    if text is None:
+        return False
+    word = boolean_word(text)
+    if word is None:
+        raise BadRequest(f"Value '{text}' for '{name}' is not a boolean.")
+    return word
