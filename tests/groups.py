@@ -25,6 +25,7 @@ GROUPS: dict[str, list[str]] = {
     "kill stores": ["-m", "slow", "tests/system/test_kill_stores.py"],
     "silent store": ["-m", "slow", "tests/system/test_silent_store.py"],
     "memory": ["-m", "slow", "tests/system/test_memory.py"],
+    "tempest": ["-m", "slow", "-s", "tests/system/test_tempest.py"],
     "demo": ["-m", "slow", "tests/system/test_demo.py"],
 }
 
