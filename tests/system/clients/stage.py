@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.system.service import Service, until
+from tests.system.service import Answer, Service, until
 
 BLOCK = 64 << 10
 FAR = 700 << 20  # where an image of 1 GiB has data, too
@@ -21,10 +21,14 @@ class Project:
     service: Service
     id: str
 
+    def call(self, method: str, path: str, body: object = None) -> Answer:
+        """Without the project in the path: `notused` could not stand there."""
+        return self.service.call(method, f"//v3{path}", body, project=self.id)
+
     def volume(self, name: str, *, zone: str = "az1", seed: int | None = None) -> str:
         """Make a volume of 1 GiB, with data if there is a seed; return its id."""
         asked = {"size": 1, "name": name, "availability_zone": zone}
-        answer = self.service.call("POST", "/volumes", {"volume": asked}, project=self.id)
+        answer = self.call("POST", "/volumes", {"volume": asked})
         volume_id = str(answer.body["volume"]["id"])
         self.settled("volume", volume_id)
         if seed is not None:
@@ -42,7 +46,7 @@ class Project:
     def backup(self, volume_id: str, name: str, **asked: object) -> str:
         """Make a backup, and return its id when it is available."""
         body = {"backup": {"volume_id": volume_id, "name": name, **asked}}
-        answer = self.service.call("POST", "/backups", body, project=self.id)
+        answer = self.call("POST", "/backups", body)
         backup_id = str(answer.body["backup"]["id"])
         assert self.settled("backup", backup_id)["status"] == "available"
         return backup_id
@@ -64,12 +68,12 @@ class Project:
         return self.content(volume_id)
 
     def show(self, kind: str, thing_id: str) -> Mapping[str, Any]:
-        answer = self.service.call("GET", f"/{kind}s/{thing_id}", project=self.id)
+        answer = self.call("GET", f"/{kind}s/{thing_id}")
         return dict(answer.body[kind])
 
     def find(self, kind: str, name: str) -> Mapping[str, Any]:
         """The only one of that name in the project, settled."""
-        answer = self.service.call("GET", f"/{kind}s/detail?name={name}", project=self.id)
+        answer = self.call("GET", f"/{kind}s/detail?name={name}")
         (found,) = answer.body[f"{kind}s"]
         return self.settled(kind, found["id"])
 
@@ -77,7 +81,7 @@ class Project:
         """Return when it is not there any more."""
         path = f"/{kind}s/{thing_id}"
         until(
-            lambda: self.service.call("GET", path, project=self.id).status == 404,
+            lambda: self.call("GET", path).status == 404,
             f"the end of {kind} {thing_id}",
         )
 

@@ -111,7 +111,7 @@ def test_a_backup_of_a_snapshot(cinder: Client, project: Project) -> None:
     volume = project.volume("snapped", seed=1)
     wanted = project.content(volume)
     asked = {"snapshot": {"volume_id": volume, "name": "before"}}
-    answer = project.service.call("POST", "/snapshots", asked, project=project.id)
+    answer = project.call("POST", "/snapshots", asked)
     snapshot = answer.body["snapshot"]["id"]
     project.settled("snapshot", snapshot)
     project.write(volume, seed=2)
@@ -145,7 +145,7 @@ def test_list_with_every_filter(cinder: Client, project: Project) -> None:
     second = project.backup(wiki, "wiki-2", incremental=True)
     project.backup(shop, "shop-1")
     lost = {"volume_id": wiki, "name": "wiki-3", "availability_zone": "nowhere"}
-    project.service.call("POST", "/backups", {"backup": lost}, project=project.id)
+    project.call("POST", "/backups", {"backup": lost})
     project.find("backup", "wiki-3")
     everything = ["shop-1", "wiki-1", "wiki-2", "wiki-3"]
     by_name = ("--sort", "name:asc")

@@ -176,7 +176,7 @@ def test_list_with_every_filter(openstack: Client, project: Project) -> None:
     project.backup(data, "tuesday", incremental=True)
     project.backup(mail, "mail")
     lost = {"volume_id": data, "name": "lost", "availability_zone": "nowhere"}
-    project.service.call("POST", "/backups", {"backup": lost}, project=project.id)
+    project.call("POST", "/backups", {"backup": lost})
     project.find("backup", "lost")
     everything = ["lost", "mail", "tuesday", "monday"]
     assert names(openstack, "--long") == everything
@@ -279,9 +279,9 @@ def test_restore_over_a_volume(openstack: Client, project: Project) -> None:
     openstack(*restore, "--force", "monday", "data")
     assert project.restored(volume) == wanted
     assert project.settled("backup", backup)["status"] == "available"
-    small = project.service.call(
-        "POST", "/volumes", {"volume": {"size": 2, "name": "big"}}, project=project.id
-    ).body["volume"]["id"]
+    small = project.call("POST", "/volumes", {"volume": {"size": 2, "name": "big"}}).body["volume"][
+        "id"
+    ]
     project.settled("volume", small)
     project.backup(small, "big")
     refusal = openstack.refused(*restore, "--force", "big", "data")

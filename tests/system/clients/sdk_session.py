@@ -1,0 +1,20 @@
+"""Runs the Python of docs/clients.md with the SDK of its own environment; takes the page's path.
+
+Each ```python block there is a piece of one session in the form of doctest.
+"""
+
+import doctest
+import re
+import sys
+import warnings
+from pathlib import Path
+
+warnings.simplefilter("error")  # what the page shows must not be deprecated
+
+page = Path(sys.argv[1]).read_text()
+blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+session = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "clients.md", sys.argv[1], 0)
+runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+runner.run(session)
+if runner.failures or runner.tries < 10:
+    sys.exit(f"{runner.failures} of {runner.tries} lines of Python differ")
