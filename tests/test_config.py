@@ -63,7 +63,7 @@ def test_a_zone_without_options_has_the_usual_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ("store_timeout = soon", "Value for option store_timeout"),
+        ("store_timeout = soon", r"\[zone:az1\] store_timeout: "),
         ("store_retries = -1", r"\[zone:az1\] store_retries: "),
         ("store_sse = maybe", r"\[zone:az1\] store_sse: 'maybe' is neither"),
         ("store_access_key = key", r"\[zone:az1\] store_secret_key: is missing"),

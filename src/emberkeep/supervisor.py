@@ -19,10 +19,11 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
 from emberkeep import assembly, state
 from emberkeep.api import server as api_server
-from emberkeep.config import Configuration
+from emberkeep.config import NOAUTH, Configuration
 from emberkeep.worker import server as worker_server
 
 STOP_SECONDS = 8.5  # for the children to end by themselves; SIGTERM promises ten in all
@@ -43,10 +44,11 @@ def serve(configuration: Configuration, *, started: Callable[[], None]) -> None:
     """
     with (
         state.locked(configuration.state_dir),
-        contextlib.closing(listen(configuration.bind, configuration.port)) as listener,
+        contextlib.closing(_listen(configuration)) as listener,
     ):
         assembly.prepare(configuration)
-        state.write_clouds(configuration)
+        if configuration.auth_strategy == NOAUTH and configuration.unix_socket is None:
+            state.write_clouds(configuration)
         wake_reader, wake_writer = _spawn.Pipe(duplex=False)
         lifeline, held = _spawn.Pipe(duplex=False)
         with wake_reader, wake_writer, lifeline, held, _stop_signals() as stop:
@@ -55,6 +57,14 @@ def serve(configuration: Configuration, *, started: Callable[[], None]) -> None:
             api = _Child("api", _run_api, (configuration, listener, lifeline, wake_writer))
             worker = _Child("worker", _run_worker, (configuration, lifeline, wake_reader))
             _supervise((api, worker), stop, started)
+
+
+def _listen(configuration: Configuration) -> socket.socket:
+    if configuration.unix_socket is None:
+        return listen(configuration.bind, configuration.port)
+    # With tokens, the directory decides who may connect; without, nobody but its owner may.
+    mode = 0o600 if configuration.auth_strategy == NOAUTH else 0o666
+    return listen_on_path(configuration.unix_socket, mode)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -71,6 +81,36 @@ def listen(host: str, port: int) -> socket.socket:
             f"can't listen on {host}:{port}: {error.strerror}; choose another --port"
         ) from error
     return listener
+
+
+def listen_on_path(path: Path, mode: int) -> socket.socket:
+    """Bind a socket of this path, also where a service that is gone left one behind.
+
+    Raises `CannotListen`.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o777)  # nobody connects before the rights are set
+    try:
+        if path.is_socket() and not _answers(path):
+            path.unlink()
+        listener.bind(str(path))
+        path.chmod(mode)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise CannotListen(f"can't listen on {path}: {error.strerror or error}") from error
+    finally:
+        os.umask(before)
+    return listener
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+    return True
 
 
 class _Child:

@@ -169,7 +169,7 @@ def test_before_3_31_what_is_no_filter_is_dropped(api, three):
 
 
 def test_a_like_filter_works_where_it_is_configured(make_api, three):
-    api = make_api(backup_filters=("name~",))
+    api = make_api(filters={"backup": ("name~",)})
     assert names(api.get("/v3/backups?name~=b", **MEMBER)) == "b"
     assert names(api.get("/v3/backups?name=b", **MEMBER)) == "b"
     assert api.get("/v3/backups?name~=b", version="3.33", **MEMBER).status_code == 400

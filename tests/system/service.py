@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +30,7 @@ QUICK = "[jobs]\nprogress = 0.05\nheartbeat = 0.5\n"
 @dataclass
 class Answer:
     status: int
-    headers: dict[str, str]
+    headers: Message
     body: Any
 
 
@@ -49,18 +50,23 @@ class Service:
         *,
         version: str = "3.71",
         project: str = PROJECT,
+        headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Send a request as an admin of `project`, below `/v3/<project>` unless it begins `//`."""
+        """Send a request as an admin of `project`, below `/v3/<project>` unless it begins `//`.
+
+        `headers` go before those of that admin; one of "" is not sent.
+        """
+        sent = {
+            "X-Auth-Token": f"user:{project}",
+            "Content-Type": "application/json",
+            "OpenStack-API-Version": f"volume {version}",
+        } | (headers or {})
         url = path[1:] if path.startswith("//") else f"/v3/{project}{path}"
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{url}",
             data=None if body is None else json.dumps(body).encode(),
             method=method,
-            headers={
-                "X-Auth-Token": f"user:{project}",
-                "Content-Type": "application/json",
-                "OpenStack-API-Version": f"volume {version}",
-            },
+            headers={name: value for name, value in sent.items() if value},
         )
         try:
             answer = urllib.request.urlopen(request, timeout=60)
@@ -68,7 +74,9 @@ class Service:
             answer = error
         with answer:
             text = answer.read()
-            return Answer(answer.status, dict(answer.headers), json.loads(text) if text else None)
+            is_json = "json" in answer.headers.get("Content-Type", "")
+            content = json.loads(text) if text and is_json else text.decode() or None
+            return Answer(answer.status, answer.headers, content)
 
     def backup(self, backup_id: str) -> dict[str, Any]:
         return dict(self.call("GET", f"/backups/{backup_id}").body["backup"])

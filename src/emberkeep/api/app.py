@@ -1,20 +1,20 @@
 """The WSGI application: what happens to a request between the socket and its handler, and back.
 
-The order is the contract's; each step may end the request: foreign host, OPTIONS and HEAD, size,
-token; then routing, microversion, content type, action, JSON, the URL's project, the route's first
+The order is the contract's; each step may end the request: foreign host, OPTIONS, size, token,
+HEAD; then routing, microversion, content type, action, JSON, the URL's project, the route's first
 microversion, schema, handler.
 """
 
 import json
 import logging
 import uuid
-from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import falcon
 
-from emberkeep.api import body, context, microversions, noauth
+from emberkeep.api import body, context, microversions
+from emberkeep.api.authentication import Answer, Authentication
 from emberkeep.api.context import Call, Identity, Place, Reply
 from emberkeep.api.core import Core, Settings
 from emberkeep.api.faults import (
@@ -29,26 +29,30 @@ from emberkeep.api.faults import (
     page,
     quality,
 )
+from emberkeep.api.noauth import NoAuthentication
+from emberkeep.api.policies.enforcer import Enforcer
 from emberkeep.api.refusals import status_of
 from emberkeep.api.router import Match, Router
 from emberkeep.api.routes import Route, all_routes
 
 _LOG = logging.getLogger(__name__)
 _OWN_MEDIA_TYPE = "application/vnd.openstack.volume+json"
-_DISCOVERY = ("/", "/v3", "/v3/")
 _NOBODY = Identity(user_id="", project_id="", roles=frozenset())
 
-Authenticate = Callable[[falcon.Request], Identity | None]
+_PROJECTLESS = "This needs a token that is scoped to a project."
 
 
 def create_app(
     core: Core,
     *,
-    authenticate: Authenticate = noauth.identify,
+    authentication: Authentication | None = None,
+    enforcer: Enforcer | None = None,
 ) -> "falcon.App[falcon.Request, falcon.Response]":
-    """The application.  `authenticate` tells whom a request comes from, None for nobody."""
-    endpoint = _Endpoint(core, Router(all_routes(), core.settings.project_id_regex))
-    middleware: list[Any] = [_Headers(), _Gate(core.settings, authenticate)]
+    """The application, by default without authentication and with the default policies."""
+    router = Router(all_routes(), core.settings.project_id_regex)
+    endpoint = _Endpoint(core, router, enforcer or Enforcer())
+    gate = _Gate(core.settings, authentication or NoAuthentication())
+    middleware: list[Any] = [_Headers(), gate]
     app = falcon.App(middleware=middleware, independent_middleware=True)
     app.add_sink(endpoint, prefix="/")
     app.add_error_handler(Exception, _failed)
@@ -79,9 +83,9 @@ class _Headers:
 class _Gate:
     """Lets a request in, or answers it before it comes to any route."""
 
-    def __init__(self, settings: Settings, authenticate: Authenticate) -> None:
+    def __init__(self, settings: Settings, authentication: Authentication) -> None:
         self._settings = settings
-        self._authenticate = authenticate
+        self._authentication = authentication
         self._hosts = {"localhost", "127.0.0.1", "::1"}
         if settings.public_endpoint:
             self._hosts.add(urlsplit(settings.public_endpoint).hostname or "")
@@ -92,18 +96,21 @@ class _Gate:
         if req.method == "OPTIONS":
             resp.complete = True
             return
-        if req.method == "HEAD":
-            raise UnknownRoute
         body.refuse_large(req, self._settings.max_request_body_size)
         req.context.identity = _NOBODY
-        if req.path in _DISCOVERY or not req.path.startswith(("/v3/", "/emberkeep/")):
-            return
-        identity = self._authenticate(req)
-        if identity is None:
-            noauth.invite(req, resp)
-            resp.complete = True
-        else:
-            req.context.identity = identity
+        if not self._is_open(req.path):
+            found = self._authentication.identify(req)
+            if isinstance(found, Answer):
+                _answer(resp, found)
+                return
+            req.context.identity = found
+        if req.method == "HEAD":
+            raise UnknownRoute
+
+    def _is_open(self, path: str) -> bool:
+        """Whether the path is answered whoever asks, be it only by "no such route"."""
+        behind = path == "/v3" or path.startswith(("/v3/", "/emberkeep/"))
+        return not behind or path in self._authentication.open_paths
 
     def _refuse_foreign_host(self, host: str | None) -> None:
         if host is None:
@@ -122,9 +129,10 @@ class _Gate:
 class _Endpoint:
     """Every request that passed the gate, from its route to its reply."""
 
-    def __init__(self, core: Core, router: Router) -> None:
+    def __init__(self, core: Core, router: Router, enforcer: Enforcer) -> None:
         self._core = core
         self._router = router
+        self._enforcer = enforcer
 
     def __call__(self, req: falcon.Request, resp: falcon.Response, **_: Any) -> None:
         match = self._router.find(req.method, req.path)
@@ -140,10 +148,13 @@ class _Endpoint:
             raise NotFound
         if route.schema is not None:
             route.schema.check(content, version)
+        if not identity.project_id and route.makes_something:
+            raise Forbidden(_PROJECTLESS)
         place = Place(self._base(req), match.project)
+        is_admin, may = context.who_may(identity, self._enforcer)
         call = Call(
-            caller=context.caller(identity, req.context.request_id),
-            roles=identity.roles,
+            caller=context.caller(identity, req.context.request_id, is_admin=is_admin, may=may),
+            may=may,
             version=version,
             place=place,
             parameters={k: context.without_nul(v) for k, v in match.parameters.items()},
@@ -190,6 +201,15 @@ def _negotiate(req: falcon.Request) -> microversions.Microversion:
         raise
     req.context.shown_version = str(version)
     return version
+
+
+def _answer(resp: falcon.Response, answer: Answer) -> None:
+    resp.status = answer.status
+    for name, value in answer.headers.items():
+        if name.lower() != "content-length":
+            resp.set_header(name, value)
+    resp.data = answer.body
+    resp.complete = True
 
 
 def _send(req: falcon.Request, resp: falcon.Response, reply: Reply) -> None:

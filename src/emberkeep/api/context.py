@@ -1,29 +1,48 @@
 """One request as the handlers see it: who asks, in which version, for what."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 import falcon
 
-from emberkeep.api import policies
+from emberkeep.api.faults import PolicyNotAuthorized
 from emberkeep.api.microversions import Microversion
+from emberkeep.api.policies.enforcer import Enforcer
 from emberkeep.caller import Caller
+
+# Whether the caller passes a policy for a thing of the project; None: a rule without a target.
+May = Callable[[str, str | None], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom the authentication found behind a request."""
+    """Whom the authentication found behind a request.
+
+    `project_id` is empty for a token without a project: such a caller owns nothing and can't make
+    anything.  `is_admin` is None where the policy `context_is_admin` decides it.
+    """
 
     user_id: str
     project_id: str
     roles: frozenset[str]
+    is_admin: bool | None = None
+    is_admin_project: bool = True
+    attributes: Mapping[str, str] = field(default_factory=dict)  # domains, system scope
 
-    @property
-    def is_admin(self) -> bool:
-        return "admin" in self.roles
+    def credentials(self) -> dict[str, Any]:
+        """The same as policies see it, without `is_admin`; what the token has not is left out."""
+        project = {"project_id": self.project_id} if self.project_id else {}
+        return {
+            **self.attributes,
+            **project,
+            "user_id": self.user_id,
+            "roles": sorted(self.roles),
+            "is_admin_project": self.is_admin_project,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +76,7 @@ class Call:
     """
 
     caller: Caller
-    roles: frozenset[str]
+    may: May
     version: Microversion
     place: Place
     parameters: Mapping[str, str]
@@ -66,8 +85,7 @@ class Call:
 
     def allows(self, rule: str, project_id: str | None = None) -> bool:
         """Whether the caller passes `rule` for a thing of that project; never raises."""
-        own_project = project_id in (None, self.caller.project_id)
-        return policies.allows(rule, self.roles, own_project=own_project)
+        return self.may(rule, project_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +97,40 @@ class Reply:
     location: str | None = None
 
 
-def caller(identity: Identity, request_id: str) -> Caller:
+def who_may(identity: Identity, enforcer: Enforcer) -> tuple[bool, May]:
+    """Whether somebody is an admin, and what else the policies allow.
+
+    A rule without a target (a project of None) is asked for the caller's own project and user.
+    """
+    credentials = identity.credentials()
+    own: dict[str, str | None] = {
+        name: credentials[name] for name in ("project_id", "user_id") if name in credentials
+    }
+    is_admin = identity.is_admin
+    if is_admin is None:
+        is_admin = enforcer.allows("context_is_admin", credentials, own)
+    credentials["is_admin"] = is_admin
+
+    @cache
+    def may(rule: str, project_id: str | None) -> bool:
+        return enforcer.allows(
+            rule, credentials, own if project_id is None else {"project_id": project_id}
+        )
+
+    return is_admin, may
+
+
+def caller(identity: Identity, request_id: str, *, is_admin: bool, may: May) -> Caller:
     """The identity as the services below need it, with the policies to ask."""
 
     def authorize(rule: str, project_id: str | None) -> None:
-        own_project = project_id in (None, identity.project_id)
-        policies.enforce(rule, identity.roles, own_project=own_project)
+        if not may(rule, project_id):
+            raise PolicyNotAuthorized(rule)
 
     return Caller(
         user_id=identity.user_id,
         project_id=identity.project_id,
-        is_admin=identity.is_admin,
+        is_admin=is_admin,
         request_id=request_id,
         authorize=authorize,
     )

@@ -1,10 +1,47 @@
 """What the handlers work with, handed down by the program that builds the application."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from emberkeep.backups.service import Backups
 from emberkeep.db.database import Database
 from emberkeep.volumes.local import LocalVolumes
+
+# By what members may filter a resource's list from 3.31 on, as Cinder's own file has it.
+FILTERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "backup": ("name", "status", "volume_id"),
+        "volume": (
+            "name",
+            "status",
+            "metadata",
+            "bootable",
+            "migration_status",
+            "availability_zone",
+            "group_id",
+            "size",
+            "created_at",
+            "updated_at",
+            "consumes_quota",
+        ),
+        "snapshot": (
+            "name",
+            "status",
+            "volume_id",
+            "metadata",
+            "availability_zone",
+            "consumes_quota",
+        ),
+        "message": (
+            "resource_uuid",
+            "resource_type",
+            "event_id",
+            "request_id",
+            "message_level",
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +49,8 @@ class Settings:
     """How the API behaves.  The names are Cinder's options, where it has one.
 
     `loopback_only` refuses a foreign `Host` header: without authentication, a web page must not
-    reach the service by a name that it controls (DNS rebinding).
+    reach the service by a name that it controls (DNS rebinding).  `filters` names, for each
+    resource, what members may filter its list by from 3.31 on.
     """
 
     public_endpoint: str | None = None
@@ -21,7 +59,7 @@ class Settings:
     max_request_body_size: int = 114688  # bytes
     enable_proxy_headers_parsing: bool = False
     loopback_only: bool = False
-    backup_filters: tuple[str, ...] = ("name", "status", "volume_id")  # of members, from 3.31 on
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: FILTERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import falcon
 
+from emberkeep.api.authentication import Answer
 from emberkeep.api.context import Identity
 from emberkeep.api.faults import BadRequest
 
@@ -15,24 +16,24 @@ EVERY_ROLE = "admin,member,reader"
 LONGEST_ID = 255
 
 
-def identify(req: falcon.Request) -> Identity | None:
-    """Whom the token names; None without a token.  Raises `BadRequest` for an impossible id."""
-    token = _text(req, "HTTP_X_AUTH_TOKEN")
-    if not token:
-        return None
-    user, _, project = token.partition(":")
-    project = project or user
-    if max(len(user), len(project)) > LONGEST_ID or not token.isprintable():
-        raise BadRequest
-    roles = (role.strip() for role in req.env.get("HTTP_X_ROLES", EVERY_ROLE).split(","))
-    return Identity(user, project, frozenset(role for role in roles if role))
+class NoAuthentication:
+    """Believes every token.  A request without one is answered as Cinder does: with one to use."""
 
+    open_paths = ("/", "/v3", "/v3/")
 
-def invite(req: falcon.Request, resp: falcon.Response) -> None:
-    """Answer a request without a token as Cinder does: empty, with one to use."""
-    resp.status = falcon.HTTP_204
-    resp.set_header("X-Auth-Token", "admin:admin")
-    resp.set_header("X-Server-Management-Url", req.prefix + quote(req.path))
+    def identify(self, req: falcon.Request) -> Identity | Answer:
+        token = _text(req, "HTTP_X_AUTH_TOKEN")
+        if not token:
+            url = req.prefix + quote(req.path)
+            invitation = {"X-Auth-Token": "admin:admin", "X-Server-Management-Url": url}
+            return Answer(falcon.HTTP_204, invitation)
+        user, _, project = token.partition(":")
+        project = project or user
+        if max(len(user), len(project)) > LONGEST_ID or not token.isprintable():
+            raise BadRequest
+        named = (role.strip() for role in req.env.get("HTTP_X_ROLES", EVERY_ROLE).split(","))
+        roles = frozenset(role for role in named if role)
+        return Identity(user, project, roles, is_admin="admin" in roles)
 
 
 def _text(req: falcon.Request, name: str) -> str:

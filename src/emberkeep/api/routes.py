@@ -47,6 +47,11 @@ class Route:
     def takes_body(self) -> bool:
         return self.schema is not None
 
+    @property
+    def makes_something(self) -> bool:
+        """Whether a new thing may come of it, which will be of the caller's project."""
+        return self.method == "POST" and self.takes_body and self.action is None
+
 
 ROUTES = (
     # discovery

@@ -9,8 +9,11 @@ import waitress
 
 from emberkeep import assembly
 from emberkeep.api.app import create_app
-from emberkeep.api.core import Core, Settings
-from emberkeep.config import Configuration
+from emberkeep.api.authentication import Authentication
+from emberkeep.api.core import FILTERS, Core, Settings
+from emberkeep.api.noauth import NoAuthentication
+from emberkeep.api.policies.enforcer import Enforcer
+from emberkeep.config import NOAUTH, Configuration
 
 THREADS = 8  # no request waits for a job
 
@@ -20,14 +23,14 @@ def run(configuration: Configuration, listener: socket.socket, *, wake: Callable
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     signal.signal(signal.SIGTERM, _exit)
     parts = assembly.assemble(configuration, wake=wake)
-    settings = Settings(
-        public_endpoint=configuration.public_endpoint,
-        osapi_max_limit=configuration.osapi_max_limit,
-        loopback_only=True,
-    )
     try:
+        app = create_app(
+            Core(parts.backups, parts.volumes, parts.database, settings(configuration)),
+            authentication=_authentication(configuration),
+            enforcer=Enforcer(configuration.policy_file),
+        )
         server = waitress.create_server(
-            create_app(Core(parts.backups, parts.volumes, parts.database, settings)),
+            app,
             sockets=[listener],
             threads=THREADS,
             ident=None,
@@ -36,6 +39,29 @@ def run(configuration: Configuration, listener: socket.socket, *, wake: Callable
         server.run()
     finally:
         parts.close()
+
+
+def settings(configuration: Configuration) -> Settings:
+    api = configuration.api
+    by_address = configuration.unix_socket is None and configuration.is_private
+    return Settings(
+        public_endpoint=api.public_endpoint,
+        osapi_max_limit=api.osapi_max_limit,
+        project_id_regex=api.project_id_regex,
+        max_request_body_size=api.max_request_body_size,
+        enable_proxy_headers_parsing=api.enable_proxy_headers_parsing,
+        loopback_only=configuration.auth_strategy == NOAUTH and by_address,
+        filters=FILTERS if api.filters is None else api.filters,
+    )
+
+
+def _authentication(configuration: Configuration) -> Authentication:
+    if configuration.auth_strategy == NOAUTH:
+        return NoAuthentication()
+    from emberkeep.api.keystone import Keystone  # slow to load
+    from emberkeep.config import identity
+
+    return Keystone(identity.options_of(configuration.file))
 
 
 def _exit(_signal: int, _frame: object) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from emberkeep.api.policies.file import PolicyError
 from emberkeep.config import ConfigurationError
 from emberkeep.engine.errors import DamagedObject, EngineError
 from emberkeep.state import StateError
@@ -19,6 +20,7 @@ EXPECTED = (
     ConfigurationError,
     EngineError,
     OSError,
+    PolicyError,
     StateError,
     StoreError,
     VolumeError,

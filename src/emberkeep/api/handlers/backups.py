@@ -138,7 +138,7 @@ def _list(
         columns=COLUMNS,
         renamed={"name": "display_name"},
         always=("name", "status", "volume_id"),
-        allowed=core.settings.backup_filters,
+        allowed=core.settings.filters["backup"],
         name_sorts_since=v3(37),
     )
     asked = listing.wanted(call, listable, largest=core.settings.osapi_max_limit)

@@ -1,12 +1,10 @@
 """Policies: who may do what.  The names of the rules are Cinder's, so are the defaults.
 
 One module a resource, each with a literal table `RULES`.  A rule that has a target allows a member
-or reader its own project's things only; an admin passes every rule.
+or reader its own project's things only; an admin passes every rule.  An operator's `policy.yaml`
+may say otherwise of any of them; `enforcer` decides.
 """
 
-from collections.abc import Set
-
-from emberkeep.api.faults import PolicyNotAuthorized
 from emberkeep.api.policies import backups, services, snapshots, volumes
 from emberkeep.api.policies.who import Who
 
@@ -16,14 +14,3 @@ RULES: dict[str, Who] = {
     **snapshots.RULES,
     **services.RULES,
 }
-
-
-def allows(rule: str, roles: Set[str], *, own_project: bool) -> bool:
-    """Whether `rule` lets somebody with these roles act on a thing of the own project, or not."""
-    return "admin" in roles or (RULES[rule] in roles and own_project)
-
-
-def enforce(rule: str, roles: Set[str], *, own_project: bool) -> None:
-    """Raise `PolicyNotAuthorized` unless the rule `allows` it."""
-    if not allows(rule, roles, own_project=own_project):
-        raise PolicyNotAuthorized(rule)
