@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ class Client:
     settings: Mapping[str, str]
     home: Path
     told: Callable[[str, str], None]
-    options: tuple[str, ...] = field(default=())  # given to every command, and not shown
+    options: tuple[str, ...] = ()  # given to every command, and not shown
+    prefix: str = ""  # shown before every command
 
     def run(self, *words: str, typed: str = "", shown: bool = False) -> Ran:
         """Run it; `typed` is its standard input."""
@@ -59,7 +60,7 @@ class Client:
         )
         ran = Ran(done.returncode, done.stdout, done.stderr)
         if shown:
-            self.told(shlex.join((self.program.name, *words)), ran.all)
+            self.told(self.prefix + shlex.join((self.program.name, *words)), ran.all)
         return ran
 
     def __call__(self, *words: str) -> str:

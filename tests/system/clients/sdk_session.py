@@ -6,10 +6,7 @@ Each ```python block there is a piece of one session in the form of doctest.
 import doctest
 import re
 import sys
-import warnings
 from pathlib import Path
-
-warnings.simplefilter("error")  # what the page shows must not be deprecated
 
 page = Path(sys.argv[1]).read_text()
 blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)

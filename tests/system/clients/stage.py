@@ -20,10 +20,12 @@ class Project:
 
     service: Service
     id: str
+    token: str = ""  # with Keystone: of a member
 
     def call(self, method: str, path: str, body: object = None) -> Answer:
         """Without the project in the path: `notused` could not stand there."""
-        return self.service.call(method, f"//v3{path}", body, project=self.id)
+        signed = {"X-Auth-Token": self.token} if self.token else {}
+        return self.service.call(method, f"//v3{path}", body, project=self.id, headers=signed)
 
     def volume(self, name: str, *, zone: str = "az1", seed: int | None = None) -> str:
         """Make a volume of 1 GiB, with data if there is a seed; return its id."""
