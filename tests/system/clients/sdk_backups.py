@@ -1,7 +1,7 @@
 """Uses every call that openstacksdk has for backups; runs in the SDK's own environment.
 
 Reads from standard input what `openstack.connect` is to be told, the user and project that this
-is, and whether it is an admin.  Prints the ids of the volumes that it restored the volume `data` to.
+is, and whether it is an admin.  Prints the ids of the volumes to which it restored `data`.
 """
 
 import base64

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.system.clients import programs
 from tests.system.clients.page import Listing, listings
+from tests.system.clients.people import cinder_of
 from tests.system.clients.programs import Client, fields, rows
 from tests.system.clients.stage import Project, project_on
 from tests.system.service import Service, until
@@ -19,19 +20,9 @@ from tests.system.service import Service, until
 pytestmark = pytest.mark.slow
 
 
-def a_client(project: Project, home: Path, listing: Listing) -> Client:
-    settings = {
-        "OS_AUTH_TYPE": "noauth",
-        "CINDER_ENDPOINT": f"http://127.0.0.1:{project.service.port}/v3",
-        "OS_USER_ID": "operator",
-        "OS_PROJECT_ID": project.id,
-    }
-    return Client(programs.cinder(), settings, home, listing.add)
-
-
 @pytest.fixture
 def cinder(project: Project, tmp_path: Path, listing: Listing) -> Client:
-    return a_client(project, tmp_path, listing)
+    return cinder_of(project, tmp_path, listing)
 
 
 def shown(cinder: Client, backup: str) -> dict[str, str]:

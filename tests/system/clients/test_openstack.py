@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.system.clients.page import Listing, listings
+from tests.system.clients.people import openstack_of
 from tests.system.clients.programs import OPENSTACK, Client, rows
 from tests.system.clients.stage import Project, project_on
 from tests.system.service import Service, until
@@ -15,24 +16,9 @@ from tests.system.service import Service, until
 pytestmark = pytest.mark.slow
 
 
-def a_client(project: Project, home: Path, listing: Listing, **settings: str) -> Client:
-    """Settings as the service's own clouds.yaml has them, but for another project."""
-    endpoint = f"http://127.0.0.1:{project.service.port}/v3"
-    cloud = {
-        "auth_type": "admin_token",
-        "auth": {"endpoint": endpoint, "token": f"operator:{project.id}"},
-        "volume_api_version": "3",
-        "volume_default_microversion": "3.71",
-    }
-    file = home / "clouds.yaml"
-    file.write_text(yaml.safe_dump({"clouds": {"emberkeep": cloud}}))
-    chosen = {"OS_CLIENT_CONFIG_FILE": str(file), "OS_CLOUD": "emberkeep", **settings}
-    return Client(OPENSTACK, chosen, home, listing.add)
-
-
 @pytest.fixture
 def openstack(project: Project, tmp_path: Path, listing: Listing) -> Client:
-    return a_client(project, tmp_path, listing)
+    return openstack_of(project, tmp_path, listing)
 
 
 def shown(openstack: Client, backup: str) -> dict[str, object]:

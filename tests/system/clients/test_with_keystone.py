@@ -1,4 +1,4 @@
-"""The clients with a real Keystone: an admin, a member and a reader of a project, and a stranger."""
+"""The clients with a real Keystone: an admin, a member and a reader of one project; a stranger."""
 
 import base64
 import json
