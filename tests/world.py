@@ -141,14 +141,21 @@ class World:
 
 @contextmanager
 def a_world(
-    directory: Path, *, zones: tuple[str, ...] = ("az1", "az2"), conf: str = ""
+    directory: Path,
+    *,
+    zones: tuple[str, ...] = ("az1", "az2"),
+    conf: str = "",
+    wake: Callable[[], None] = lambda: None,
 ) -> Iterator[World]:
-    """A new service in `directory`, with `conf` as its emberkeep.conf."""
+    """A new service in `directory`, with `conf` as its emberkeep.conf.
+
+    `wake` is told of each new job.
+    """
     directory.mkdir(exist_ok=True)
     (directory / "emberkeep.conf").write_text(conf)
     configuration = config.load(directory, zones=zones)
     assembly.prepare(configuration)
-    parts = assembly.assemble(configuration, drivers=assembly.drivers(configuration))
+    parts = assembly.assemble(configuration, drivers=assembly.drivers(configuration), wake=wake)
     with closing(parts):
         world = World(
             configuration, parts, assembly.open_repositories(configuration, parts.database)

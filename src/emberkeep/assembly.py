@@ -26,7 +26,7 @@ from emberkeep.state import StateError
 from emberkeep.stores.errors import ObjectNotFound, StoreError
 from emberkeep.stores.open import open_store
 from emberkeep.volumes.drivers.files import FilesDriver
-from emberkeep.volumes.local import Enqueue, LocalVolumes
+from emberkeep.volumes.local import Enqueue, LocalVolumes, Placing
 from emberkeep.volumes.quota import VolumeQuotas
 
 _log = logging.getLogger(__name__)
@@ -210,6 +210,10 @@ def assemble(
         default_zone=configuration.volumes.default_availability_zone,
         quotas=VolumeQuotas(
             volumes=quotas.volumes, gigabytes=quotas.gigabytes, snapshots=quotas.snapshots
+        ),
+        placing=Placing(
+            allow_fallback=configuration.volumes.allow_availability_zone_fallback,
+            same_zone=configuration.volumes.cloned_volume_same_az,
         ),
     )
     backups = Backups(

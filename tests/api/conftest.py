@@ -98,7 +98,9 @@ class Rows:
                 "size": 1,
                 "volume_type": "__DEFAULT__",
                 "availability_zone": "az1",
-                "backend": "az1-files",
+                "backend": "keeper@az1#files",
+                "attach_status": "detached",
+                "admin_metadata": {},
             }
             | values,
         )
@@ -114,6 +116,7 @@ class Rows:
                 "description": None,
                 "metadata": {},
                 "size": 1,
+                "progress": "100%",
             }
             | values,
         )
@@ -202,7 +205,7 @@ def make_api(database: Database) -> Callable[..., Api]:
             database,
             enqueue=enqueue,
             drivers={},
-            zones={"az1": "az1-files", "az2": "az2-files"},
+            zones={"az1": "keeper@az1#files", "az2": "keeper@az2#files"},
             default_zone="az1",
             quotas=VolumeQuotas(),
         )

@@ -112,7 +112,7 @@ def test_hints_for_a_scheduler_are_accepted(api):
     ("wanted", "code", "words"),
     [
         ({"size": "0"}, 400,
-         "Invalid input received: Volume size '0' must be an integer and greater than 0"),
+         "Invalid input for field/attribute size. Value: 0. 0 is less than the minimum of 1"),
         ({"size": 0}, 400,
          "Invalid input for field/attribute size. Value: 0. 0 is less than the minimum of 1"),
         ({}, 400, "The server could not comply with the request since it is either malformed or "

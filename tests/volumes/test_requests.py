@@ -255,6 +255,7 @@ def test_each_rule_is_asked_with_the_things_project(place: LocalPlace) -> None:
     place.service.create(admin, VolumeRequest(size_gib=1))
     assert asked == [
         ("volume:create_snapshot", "p"),
+        ("volume:get_snapshot", "p"),
         ("volume:delete_snapshot", "p"),
         ("volume:extend", "p"),
         ("volume:delete", "p"),

@@ -242,6 +242,8 @@ def _refused(req: falcon.Request, resp: falcon.Response, error: Fault, params: A
 def _outside(
     req: falcon.Request, resp: falcon.Response, error: OutsideControllers, params: Any
 ) -> None:
+    req.context.controlled = False
+    req.context.shown_version = None
     resp.status = error.code
     resp.content_type, text = page(error, req.env.get("HTTP_ACCEPT", ""))
     resp.data = text.encode()

@@ -4,7 +4,7 @@
 parameter given twice the first is taken, and the second stays behind as a filter of its name.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -183,18 +183,23 @@ def _drop_all(parameters: Parameters, names: Sequence[str]) -> None:
             parameters.drop(name)
 
 
-def take_all_tenants(parameters: Parameters, call: Call) -> bool:
+def read_all_tenants(text: str) -> bool:
+    """Whether every project's rows are meant.  Raises `BadRequest`."""
+    word = boolean_word(text)
+    if word is None:
+        raise BadRequest(f"all_tenants must be a boolean, got '{text}'.")
+    return word
+
+
+def take_all_tenants(
+    parameters: Parameters, call: Call, read: Callable[[str], bool] = read_all_tenants
+) -> bool:
     """Whether an admin asks for every project's rows; nobody else can."""
     if not call.caller.is_admin:
         parameters.drop("all_tenants")
         return False
     text = parameters.take("all_tenants")
-    if text is None:
-        return False
-    word = boolean_word(text)
-    if word is None:
-        raise BadRequest(f"all_tenants must be a boolean, got '{text}'.")
-    return word
+    return text is not None and read(text)
 
 
 def filters(parameters: Parameters, columns: Mapping[str, str]) -> Filters:
@@ -214,15 +219,17 @@ class Listable:
     """What a resource's list may be asked for.
 
     `columns` are the table's, `renamed` those with another name in the API.  Members filter by the
-    names in `always` before 3.31, by those in `allowed` from there on; `rule` is the list's policy.
+    names in `always` before 3.31, by those in `allowed` from there on; `rule` is the list's policy,
+    if it has one, `all_tenants` what an admin's `all_tenants` means.
     """
 
-    rule: str
+    rule: str | None
     columns: frozenset[str]
     renamed: Mapping[str, str]
     always: tuple[str, ...]
     allowed: tuple[str, ...]
     name_sorts_since: Microversion = MIN
+    all_tenants: Callable[[str], bool] = read_all_tenants
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +258,9 @@ def wanted(call: Call, of: Listable, *, largest: int) -> Wanted:
     sort = take_sort(parameters)
     with_count = take_with_count(parameters, call)
     check_filters(parameters, call, always=of.always, allowed=of.allowed)
-    call.caller.authorize(of.rule, None)
-    all_tenants = take_all_tenants(parameters, call)
+    if of.rule is not None:
+        call.caller.authorize(of.rule, None)
+    all_tenants = take_all_tenants(parameters, call, of.all_tenants)
     check_directions(sort)
     renamed = of.renamed if call.version >= of.name_sorts_since else {}
     return Wanted(

@@ -22,7 +22,9 @@ def run(configuration: Configuration, listener: socket.socket, *, wake: Callable
     """Serve until SIGTERM.  `wake` is called when there is a new job for the worker."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     signal.signal(signal.SIGTERM, _exit)
-    parts = assembly.assemble(configuration, wake=wake)
+    # It opens no volume, but tells where the bytes of one are that is connected.
+    drivers = assembly.drivers(configuration)
+    parts = assembly.assemble(configuration, wake=wake, drivers=drivers)
     try:
         app = create_app(
             Core(parts.backups, parts.volumes, parts.database, settings(configuration)),

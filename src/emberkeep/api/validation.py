@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jsonschema
@@ -18,6 +18,35 @@ from emberkeep.api.faults import BadRequest
 from emberkeep.api.microversions import MIN, Microversion
 
 FORMATS = jsonschema.FormatChecker(formats=())
+
+
+def _number(value: Any) -> int | float | None:
+    """The number that a value is, or that a string of digits means."""
+    readers: tuple[Callable[[Any], int | float], ...] = (int, float)
+    for read in readers:
+        try:
+            return read(value)
+        except (TypeError, ValueError):
+            continue
+    return None
+
+
+def _for_digits(keyword: str) -> Callable[..., Any]:
+    """`minimum` and `maximum` for strings of digits, too, as Cinder has them."""
+    check = jsonschema.Draft4Validator.VALIDATORS[keyword]
+
+    def checked(validator: Any, bound: int, value: object, schema: Any) -> Any:
+        number = _number(value)
+        return () if number is None else check(validator, bound, number, schema)
+
+    return checked
+
+
+_extend: Callable[..., Any] = jsonschema.validators.extend
+_Validator = _extend(
+    jsonschema.Draft4Validator,
+    {keyword: _for_digits(keyword) for keyword in ("minimum", "maximum")},
+)
 
 JSON = Any
 
@@ -32,8 +61,9 @@ class Schema:
 
     def __init__(self, forms: Mapping[Microversion, dict[str, Any]]) -> None:
         self._root: str = forms[MIN]["required"][0]
+        self.newest = forms[max(forms)]  # the form of the latest microversion, as JSON Schema
         self._validators = [
-            (since, jsonschema.Draft4Validator(form, format_checker=FORMATS))
+            (since, _Validator(form, format_checker=FORMATS))
             for since, form in sorted(forms.items(), reverse=True)
         ]
 
@@ -80,12 +110,38 @@ BOOLEAN = {"type": ["boolean", "string"], "enum": [*TRUE, *FALSE]}
 STRING_255 = {"type": "string", "minLength": 0, "maxLength": 255}
 STRING_255_OR_NULL = {"type": ["string", "null"], "minLength": 0, "maxLength": 255}
 DESCRIPTION = {**STRING_255_OR_NULL, "format": "description"}
+BOOLEAN_OR_NULL = {"oneOf": [{"type": "null"}, BOOLEAN]}
+SIZE = {"type": ["integer", "string"], "pattern": "^[0-9]+$", "minimum": 1, "maximum": 2147483647}
+METADATA_KEY = "^[a-zA-Z0-9-_:. /]{1,255}$"
 METADATA = {
     "type": "object",
-    "patternProperties": {"^[a-zA-Z0-9-_:. /]{1,255}$": {"type": "string", "maxLength": 255}},
+    "patternProperties": {METADATA_KEY: {"type": "string", "maxLength": 255}},
     "additionalProperties": False,
 }
 METADATA_OR_NULL = {**METADATA, "type": ["object", "null"]}
+
+
+METADATA_ITEM = {**METADATA, "minProperties": 1, "maxProperties": 1}
+ANYTHING: dict[str, Any] = {}
+
+
+def action(
+    name: str, properties: dict[str, Any] | None = None, *, required: tuple[str, ...] = ()
+) -> Schema:
+    """The schema of an action's body; without `properties` its value may be anything."""
+    inside = ANYTHING if properties is None else only(properties, required=required)
+    return Schema({MIN: only({name: inside}, required=(name,))})
+
+
+def one_of(what: str, valid: Sequence[str], *, empty: bool = True) -> Callable[[object], bool]:
+    """A format: one of these words in any case; refused with all of them."""
+
+    def check(value: object) -> bool:
+        if not isinstance(value, str) or (empty and not value) or value.lower() in valid:
+            return True
+        raise BadRequest(f"{what}: {value} is invalid, valid statuses are: {valid}.")
+
+    return check
 
 
 def is_true(value: bool | str | None) -> bool:
@@ -151,14 +207,6 @@ def _is_backup_status(value: object) -> bool:
         raise BadRequest(
             f"Backup status: {value} is invalid, valid statuses are: ['available', 'error']."
         )
-    return True
-
-
-@FORMATS.checks("multiattach")
-def _is_not_multiattach(value: object) -> bool:
-    word = boolean_word(str(value))
-    if word is None:
-        raise BadRequest(f"Value '{value}' for 'multiattach' is not a boolean.")
     return True
 
 

@@ -1,12 +1,25 @@
 """Pages of a table: filters, sorting and markers as Cinder's lists have them (contract, lists)."""
 
-from collections.abc import Mapping
+import operator
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
 from emberkeep.db.database import Transaction
+
+# How a time may be compared with another.
+COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "eq": operator.eq,
+    "neq": operator.ne,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+_KEY = re.compile("[a-zA-Z0-9-_:. /]{1,255}")  # of metadata; another one is in no row
 
 
 class InvalidSortKey(Exception):
@@ -25,10 +38,12 @@ class MarkerNotFound(Exception):
 class Query:
     """Which rows, and in which order.
 
-    `project_id` limits to a project (None: all).  `filters` compares columns with strings, `like`
-    finds strings within them; a column that does not exist matches nothing.  `sort` holds (column,
-    ascending); created_at and id follow in the first one's direction.  The marker is looked for in
-    `marker_project_id`'s rows (None: in all).
+    `project_id` limits to a project (None: all).  `filters` compares columns with values, `like`
+    finds strings within them; a column that does not exist matches nothing.  A value may be a list,
+    of which one must be equal, and None; for a column of JSON it is the keys and strings that must
+    be in it, for one of times it is what they are compared with, by `COMPARISONS`.  `sort` holds
+    (column, ascending); created_at and id follow in the first one's direction.  The marker is
+    looked for in `marker_project_id`'s rows (None: in all).
     """
 
     project_id: str | None
@@ -36,13 +51,22 @@ class Query:
     marker: str | None = None
     offset: int = 0
     sort: tuple[tuple[str, bool], ...] = (("created_at", False),)
-    filters: Mapping[str, str] = field(default_factory=dict)
+    filters: Mapping[str, Any] = field(default_factory=dict)
     like: Mapping[str, str] = field(default_factory=dict)
     marker_project_id: str | None = None
 
 
-def page(tx: Transaction, table: sa.Table, query: Query) -> sa.Select[Any]:
-    """The statement for a page.  Raises `MarkerNotFound`, then `InvalidSortKey`."""
+Computed = Mapping[str, sa.ColumnElement[Any]]
+_NONE: Computed = {}
+
+
+def page(
+    tx: Transaction, table: sa.Table, query: Query, *, computed: Computed = _NONE
+) -> sa.Select[Any]:
+    """The statement for a page; `computed` are further columns to filter by.
+
+    Raises `MarkerNotFound`, then `InvalidSortKey`.
+    """
     marker = None
     if query.marker is not None:
         marker = tx.row(
@@ -55,7 +79,7 @@ def page(tx: Transaction, table: sa.Table, query: Query) -> sa.Select[Any]:
         if marker is None:
             raise MarkerNotFound(query.marker)
     order = _order(table, query)
-    selected = sa.select(table).where(*_conditions(table, query))
+    selected = sa.select(table).where(*_conditions(table, query, computed))
     if marker is not None:
         selected = selected.where(_after(order, marker))
     return (
@@ -67,9 +91,10 @@ def page(tx: Transaction, table: sa.Table, query: Query) -> sa.Select[Any]:
     )
 
 
-def count(tx: Transaction, table: sa.Table, query: Query) -> int:
+def count(tx: Transaction, table: sa.Table, query: Query, *, computed: Computed = _NONE) -> int:
     """How many rows there are in all pages together."""
-    counted = sa.select(sa.func.count()).select_from(table).where(*_conditions(table, query))
+    conditions = _conditions(table, query, computed)
+    counted = sa.select(sa.func.count()).select_from(table).where(*conditions)
     return int(tx.connection.scalar(counted) or 0)
 
 
@@ -77,34 +102,54 @@ def _visible(table: sa.Table, project_id: str | None) -> list[sa.ColumnElement[b
     return [] if project_id is None else [table.c.project_id == project_id]
 
 
-def _conditions(table: sa.Table, query: Query) -> list[sa.ColumnElement[bool]]:
+def _conditions(table: sa.Table, query: Query, computed: Computed) -> list[sa.ColumnElement[bool]]:
     conditions = [sa.not_(table.c.deleted), *_visible(table, query.project_id)]
+    columns: Computed = {**dict(table.c.items()), **computed}
     for name, value in query.filters.items():
-        conditions.append(_equals(table, name, value))
+        column = columns.get(name)
+        conditions.append(sa.false() if column is None else _equals(column, value))
     for name, value in query.like.items():
-        column = table.c.get(name)
+        column = columns.get(name)
         conditions.append(
             sa.false() if column is None else sa.cast(column, sa.String).contains(value)
         )
     return conditions
 
 
-def _equals(table: sa.Table, name: str, value: str) -> sa.ColumnElement[bool]:
-    column = table.c.get(name)
-    match getattr(column, "type", None):
-        case None | sa.JSON():
-            return sa.false()
-        case sa.Boolean():
-            truth = {"true": True, "1": True, "false": False, "0": False}.get(value.lower())
-            return sa.false() if truth is None else table.c[name] == truth
-        case sa.Integer():
-            if not value.isascii() or not value.isdecimal() or len(value) > 18:
-                return sa.false()
-            return table.c[name] == int(value)
+def _equals(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool]:
+    if isinstance(value, list | tuple | set):
+        return sa.or_(sa.false(), *(_equals(column, item) for item in value if item is not None))
+    match column.type:
+        case sa.JSON():
+            return _holds(column, value)
+        case _ if value is None:
+            return column.is_(None)
         case sa.DateTime():
-            return sa.false()
+            return _compares(column, value)
+        case sa.Boolean():
+            truth = {"true": True, "1": True, "false": False, "0": False}.get(str(value).lower())
+            return sa.false() if truth is None else column == truth
+        case sa.Integer():
+            digits = str(value)
+            if not digits.isascii() or not digits.isdecimal() or len(digits) > 18:
+                return sa.false()
+            return column == int(digits)
         case _:
-            return table.c[name] == value
+            return column == str(value)
+
+
+def _holds(column: sa.ColumnElement[Any], pairs: Any) -> sa.ColumnElement[bool]:
+    """Whether these keys are in the JSON object, with these strings."""
+    if not isinstance(pairs, dict) or not all(_KEY.fullmatch(str(key)) for key in pairs):
+        return sa.false()
+    found: Any = column  # of type JSON, so it can be looked into
+    return sa.and_(sa.true(), *(found[str(k)].as_string() == str(v) for k, v in pairs.items()))
+
+
+def _compares(column: sa.ColumnElement[Any], moments: Any) -> sa.ColumnElement[bool]:
+    if not isinstance(moments, dict):
+        return sa.false()
+    return sa.and_(sa.true(), *(COMPARISONS[how](column, time) for how, time in moments.items()))
 
 
 def _order(table: sa.Table, query: Query) -> list[tuple[sa.Column[Any], bool]]:

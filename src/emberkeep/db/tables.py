@@ -199,6 +199,9 @@ volumes = Table(
     Column("path", Text),  # of a volume that lies elsewhere and is never deleted
     Column("snapshot_id", _Id),
     Column("source_volid", _Id),
+    Column("attach_status", String(32), nullable=False),  # the strongest of its attachments'
+    Column("migration_status", String(32)),
+    Column("admin_metadata", JSON, nullable=False),  # readonly, attached_mode; shown as metadata
     Column("created_at", _Moment, nullable=False),
     Column("updated_at", _Moment),
     Column("deleted_at", _Moment),
@@ -217,6 +220,29 @@ snapshots = Table(
     Column("description", String(255)),
     Column("metadata", JSON, nullable=False),
     Column("size", Integer, nullable=False),  # GiB
+    Column("progress", String(16), nullable=False),  # as Cinder writes it: 0%, 100%
+    Column("created_at", _Moment, nullable=False),
+    Column("updated_at", _Moment),
+    Column("deleted_at", _Moment),
+    Column("deleted", Boolean, nullable=False),
+)
+
+# Who uses a volume, or is about to.
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("volume_id", _Id, nullable=False, index=True),
+    Column("project_id", String(255), nullable=False, index=True),  # the volume's
+    Column("attach_status", String(32), nullable=False),
+    Column("attach_mode", String(32)),  # rw or ro; null: not said yet
+    Column("instance_uuid", _Id),
+    Column("attached_host", String(255)),
+    Column("mountpoint", String(255)),
+    Column("connector", JSON(none_as_null=True)),  # what is known of the host; null: nothing yet
+    Column("connection_info", JSON, nullable=False),  # how it reaches the bytes
+    Column("attach_time", _Moment),
+    Column("detach_time", _Moment),
     Column("created_at", _Moment, nullable=False),
     Column("updated_at", _Moment),
     Column("deleted_at", _Moment),

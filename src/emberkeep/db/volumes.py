@@ -35,6 +35,9 @@ class VolumeRow:
     path: str | None
     snapshot_id: str | None
     source_volid: str | None
+    attach_status: str
+    migration_status: str | None
+    admin_metadata: dict[str, str]
     created_at: datetime
     updated_at: datetime | None
     deleted_at: datetime | None
@@ -54,6 +57,7 @@ class SnapshotRow:
     description: str | None
     metadata: dict[str, str]
     size: int
+    progress: str
     created_at: datetime
     updated_at: datetime | None
     deleted_at: datetime | None
@@ -103,6 +107,30 @@ def usage(tx: Transaction, project_id: str) -> Usage:
 
     (volume_count, volume_size), (snapshot_count, snapshot_size) = total(volumes), total(snapshots)
     return Usage(volume_count, snapshot_count, volume_size + snapshot_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What there is of volumes; `metadata` has each key's different values.  Sizes in GiB."""
+
+    count: int
+    size: int
+    metadata: dict[str, list[str]]
+
+
+def summary(tx: Transaction, project_id: str | None) -> Summary:
+    """Of the project's volumes, or of all (None)."""
+    mine = [sa.not_(volumes.c.deleted)]
+    if project_id is not None:
+        mine.append(volumes.c.project_id == project_id)
+    total = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(volumes.c.size), 0))
+    number, size = tx.connection.execute(total.where(*mine)).one()
+    values: dict[str, set[str]] = {}
+    for row in tx.rows(sa.select(volumes.c.metadata).where(*mine)):
+        for key, value in row["metadata"].items():
+            values.setdefault(key, set()).add(value)
+    metadata = {key: sorted(values[key]) for key in sorted(values)}
+    return Summary(int(number), int(size), metadata)
 
 
 def insert(tx: Transaction, row: VolumeRow) -> None:
@@ -196,11 +224,22 @@ def snapshots_of(tx: Transaction, volume_id: str) -> list[SnapshotRow]:
 
 
 def page_snapshots(tx: Transaction, query: Query) -> list[SnapshotRow]:
-    return [SnapshotRow(**row) for row in tx.rows(paging.page(tx, snapshots, query))]
+    """A page of the snapshots; they may be filtered by what is their volume's, too."""
+    selected = paging.page(tx, snapshots, query, computed=_OF_THE_VOLUME)
+    return [SnapshotRow(**row) for row in tx.rows(selected)]
 
 
 def count_snapshots(tx: Transaction, query: Query) -> int:
-    return paging.count(tx, snapshots, query)
+    return paging.count(tx, snapshots, query, computed=_OF_THE_VOLUME)
+
+
+_OF_THE_VOLUME = {
+    name: sa.select(volumes.c[name])
+    .where(volumes.c.id == snapshots.c.volume_id)
+    .correlate(snapshots)
+    .scalar_subquery()
+    for name in ("availability_zone", "backend")
+}
 
 
 def change_snapshot(

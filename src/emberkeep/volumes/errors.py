@@ -19,6 +19,33 @@ class SnapshotNotFound(VolumeError):
         super().__init__(f"Snapshot {snapshot_id} could not be found.")
 
 
+class AttachmentNotFound(VolumeError):
+    """There is no such attachment, or the caller may not see it."""
+
+    def __init__(self, attachment_id: str) -> None:
+        super().__init__(
+            f"Volume attachment could not be found with filter: attachment_id = {attachment_id}."
+        )
+
+
+class MetadataNotFound(VolumeError):
+    """The volume or snapshot (`what`) has no metadata with this key."""
+
+    def __init__(self, what: str, its_id: str, key: str) -> None:
+        super().__init__(f"{what} {its_id} has no metadata with key {key}.")
+
+
+class ImageMetadataNotFound(VolumeError):
+    """The volume has no metadata of an image, or not this key."""
+
+    def __init__(self, volume_id: str) -> None:
+        super().__init__(f"Glance metadata for volume/snapshot {volume_id} cannot be found.")
+
+
+class Conflict(VolumeError):
+    """Somebody else's use of the volume forbids it."""
+
+
 class WrongStatus(VolumeError):
     """The volume or snapshot is in a status (`status`) that does not allow what was asked."""
 

@@ -6,6 +6,7 @@ same transaction: so two that want the same volume take turns.
 
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,24 @@ from emberkeep.volumes.quota import VolumeQuotas
 GIB = 1 << 30
 DEFAULT_TYPE = "__DEFAULT__"
 DEFAULT_TYPE_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "emberkeep volume type"))
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """How a new volume gets its zone.  The names are those of Cinder's options.
+
+    A zone that there is not: the default one instead of an error, if `allow_fallback`.  A copy may
+    be in another zone than its origin unless `same_zone`.
+    """
+
+    allow_fallback: bool = False  # allow_availability_zone_fallback
+    same_zone: bool = True  # cloned_volume_same_az
+
+
+# What a volume is while a job has it: then its `previous_status` is what it will be.
+GIVEN_BACK = frozenset({"backing-up", "extending"})
+# And while a job has it whose end does not depend on what it was before.
+TAKEN = frozenset({"creating", "deleting", "restoring-backup"})
 
 
 class Enqueue(Protocol):
@@ -55,6 +74,7 @@ class Kept:
         zones: Mapping[str, str],
         default_zone: str | None,
         quotas: VolumeQuotas,
+        placing: Placing | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         """`drivers`: by back end, those that this process reaches; `zones`: their back ends.
@@ -67,6 +87,7 @@ class Kept:
         self._zones = zones
         self._default_zone = default_zone
         self._quotas = quotas
+        self._placing = placing or Placing()
         self._wake = wake
 
     def driver(self, backend: str) -> FilesDriver:
@@ -101,7 +122,10 @@ class Kept:
 
     def _check_zone(self, zone: str | None) -> str:
         """The zone, or the default one.  Raises `UnknownZone` if there are no volumes in it."""
-        found = zone or self._default_zone or ""
+        default = self._default_zone or ""
+        found = zone or default
+        if found not in self._zones and self._placing.allow_fallback:
+            found = default
         if found not in self._zones:
             raise UnknownZone(found)
         return found
@@ -172,6 +196,9 @@ class Kept:
             path=path,
             snapshot_id=snapshot_id,
             source_volid=source_volid,
+            attach_status="detached",
+            migration_status=None,
+            admin_metadata={},
             created_at=tx.now(),
             updated_at=None,
             deleted_at=None,
@@ -193,6 +220,11 @@ class Kept:
             needs_backend=volume.backend,
             arguments=arguments,
         )
+
+
+def is_migrating(row: VolumeRow) -> bool:
+    """Whether the volume is on its way to another back end, as an operator may have said."""
+    return row.migration_status not in (None, "deleting", "error", "success")
 
 
 def snapshot_name(snapshot_id: str) -> str:

@@ -1,21 +1,26 @@
 """What callers ask of volumes, with Cinder's checks, in Cinder's order, in Cinder's words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from emberkeep.caller import Caller
 from emberkeep.db import volumes as table
+from emberkeep.db.database import Transaction
 from emberkeep.db.paging import Query
-from emberkeep.db.volumes import SnapshotRow, VolumeRow
+from emberkeep.db.volumes import SnapshotRow, Summary, VolumeRow
 from emberkeep.volumes import quota
 from emberkeep.volumes.errors import InvalidInput, InvalidSnapshot, InvalidVolume, Malformed
-from emberkeep.volumes.kept import Kept
+from emberkeep.volumes.kept import Kept, is_migrating
 
 DELETABLE = ("available", "error", "error_restoring", "error_extending", "error_managing")
-_CAN_NOT_DELETE = (
-    "Invalid volume: Volume status must be available or error or error_restoring or "
-    "error_extending or error_managing and must not be migrating, attached, belong to a group, "
-    "have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer."
+_CAN_NOT_FORCE = (
+    "Invalid volume: Volume  must not be migrating, attached, belong to a group, have snapshots, "
+    "awaiting a transfer, or be disassociated from snapshots after volume transfer."
+)
+_CAN_NOT_DELETE = _CAN_NOT_FORCE.replace(
+    "Volume  must",
+    "Volume status must be available or error or error_restoring or error_extending or "
+    "error_managing and must",
 )
 _ONE_SOURCE = (
     "Invalid input received: May specify only one of backup, imageRef, snapshot, source volume"
@@ -93,31 +98,33 @@ class Requests(Kept):
     def _zone(self, asked: str | None, origin: VolumeRow | None, *, is_snapshot: bool) -> str:
         """The zone of a new volume: the one asked for, else its origin's, else the default."""
         zone = self._check_zone(asked or (origin.availability_zone if origin else None))
-        if origin is not None and zone != origin.availability_zone:
-            what = "snapshot" if is_snapshot else "source volume"
-            raise InvalidInput(
-                "Invalid input received: Volume must be in the same availability zone as the "
-                f"{what}"
-            )
-        return zone
+        if origin is None or zone == origin.availability_zone or not self._placing.same_zone:
+            return zone
+        what = "snapshot" if is_snapshot else "source volume"
+        raise InvalidInput(
+            f"Invalid input received: Volume must be in the same availability zone as the {what}"
+        )
 
-    def delete(self, caller: Caller, volume_id: str, *, cascade: bool = False) -> None:
+    def delete(
+        self, caller: Caller, volume_id: str, *, cascade: bool = False, force: bool = False
+    ) -> None:
         """Delete the volume, with its snapshots if `cascade`; its backups stay.
 
+        With `force` whatever its status, and that of its snapshots; what is in use stays anyhow.
         Raises `VolumeNotFound`, what `authorize` raises, `InvalidVolume`.
         """
         with self._database.writing() as tx:
             row = self._held(tx, volume_id, caller.sees)
             caller.authorize("volume:delete", row.project_id)
             snapshots = table.snapshots_of(tx, volume_id)
+            movable = force or (row.status in DELETABLE and self._nobody_copies(tx, row, snapshots))
             if (
-                row.status not in DELETABLE
-                or (snapshots and not cascade)
-                or table.is_being_copied(tx, volume_id)
-                or not all(self._may_go(snapshot) for snapshot in snapshots)
-                or any(table.is_snapshot_being_copied(tx, found.id) for found in snapshots)
+                not movable
+                or row.attach_status == "attached"
+                or is_migrating(row)
+                or not self._may_go_with(caller, snapshots, cascade=cascade, force=force)
             ):
-                raise InvalidVolume(_CAN_NOT_DELETE)
+                raise InvalidVolume(_CAN_NOT_FORCE if force else _CAN_NOT_DELETE)
             for snapshot in snapshots:
                 table.change_snapshot(tx, snapshot.id, status="deleting")
                 self._task(tx, "delete-snapshot", snapshot.id, row)
@@ -126,27 +133,51 @@ class Requests(Kept):
         self._wake()
 
     @staticmethod
-    def _may_go(snapshot: SnapshotRow) -> bool:
-        return snapshot.status in ("available", "error")
+    def _nobody_copies(tx: Transaction, row: VolumeRow, snapshots: Sequence[SnapshotRow]) -> bool:
+        return not table.is_being_copied(tx, row.id) and not any(
+            table.is_snapshot_being_copied(tx, snapshot.id) for snapshot in snapshots
+        )
 
-    def extend(self, caller: Caller, volume_id: str, new_size_gib: int) -> None:
-        """Make the `available` volume larger; it is `extending` until it is.
+    @staticmethod
+    def _may_go_with(
+        caller: Caller, snapshots: Sequence[SnapshotRow], *, cascade: bool, force: bool
+    ) -> bool:
+        """Whether the volume may go as far as its snapshots are concerned."""
+        if not snapshots or (cascade and force):
+            return True
+        return cascade and all(
+            snapshot.status in ("available", "error") and caller.sees in (None, snapshot.project_id)
+            for snapshot in snapshots
+        )
+
+    def summary(self, caller: Caller, *, everywhere: bool) -> Summary:
+        """How many volumes the caller's project has, or all have; raises what `authorize` does."""
+        caller.authorize("volume:get_all", None)
+        with self._database.reading() as tx:
+            return table.summary(tx, None if everywhere else caller.project_id)
+
+    def extend(
+        self, caller: Caller, volume_id: str, new_size_gib: int, *, in_use: bool = False
+    ) -> None:
+        """Make the `available` volume larger, or one `in-use` if `in_use`; `extending` until it is.
 
         Raises `VolumeNotFound`, what `authorize` raises, `InvalidInput`, `InvalidVolume`,
         `VolumeQuotaExceeded`.
         """
         with self._database.writing() as tx:
             row = self._held(tx, volume_id, caller.sees)
-            caller.authorize("volume:extend", row.project_id)
+            expected = "in-use" if in_use and row.status == "in-use" else "available"
+            rule = "volume:extend" if expected == "available" else "volume:extend_attached_volume"
+            caller.authorize(rule, row.project_id)
             if new_size_gib <= row.size:
                 raise InvalidInput(
                     "Invalid input received: New size for extend must be greater than current "
                     f"size. (current: {row.size}, extended: {new_size_gib})."
                 )
-            if row.status != "available":
+            if row.status != expected:
                 raise InvalidVolume(
                     f"Invalid volume: Volume {volume_id} status must be '{{'status': "
-                    f"'available'}}' to extend, currently {row.status}."
+                    f"'{expected}'}}' to extend, currently {row.status}."
                 )
             quota.check_growth(tx, self._quotas, row.project_id, new_size_gib - row.size)
             # At once, so that it counts: two volumes may be extended at the same time.

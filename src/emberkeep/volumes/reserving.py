@@ -163,15 +163,27 @@ class Reserving(Kept):
                 return
             purpose = Purpose(held.purpose)
             if purpose is not Purpose.BACKUP:
-                given = {} if restored is None else _columns(restored)
-                status = AFTER_WRITING[purpose, outcome]
-                table.change(inner, held.volume_id, status=status, **given)
+                self._give_after_writing(inner, held.volume_id, purpose, outcome, restored)
             elif held.snapshot_id is not None:
                 table.change_snapshot(
                     inner, held.snapshot_id, when=("backing-up",), status="available"
                 )
             else:
                 self._give_back(inner, held.volume_id, outcome)
+
+    @staticmethod
+    def _give_after_writing(
+        tx: Transaction,
+        volume_id: str,
+        purpose: Purpose,
+        outcome: Outcome,
+        restored: Attributes | None,
+    ) -> None:
+        row = table.held(tx, volume_id)
+        if row is None or row.status == "deleting":  # by force: it stays so
+            return
+        given = {} if restored is None else _columns(restored)
+        table.change(tx, volume_id, status=AFTER_WRITING[purpose, outcome], **given)
 
     def _give_back(self, tx: Transaction, volume_id: str, outcome: Outcome) -> None:
         """Give a volume that was backed up the status that it had."""

@@ -11,6 +11,7 @@ from emberkeep.volumes import quota
 from emberkeep.volumes.errors import InvalidSnapshot, InvalidVolume
 from emberkeep.volumes.kept import Kept
 
+_ADMIN_ACTIONS = "volume_extension:snapshot_admin_actions"
 _DELETABLE = ("available", "error")
 _NEVER = {
     "maintenance": "The snapshot cannot be created when the volume is in maintenance mode.",
@@ -71,6 +72,7 @@ class Snapshots(Kept):
                 description=description,
                 metadata=dict(metadata),
                 size=row.size,
+                progress="0%",
                 created_at=tx.now(),
                 updated_at=None,
                 deleted_at=None,
@@ -81,16 +83,33 @@ class Snapshots(Kept):
         self._wake()
         return snapshot
 
-    def delete_snapshot(self, caller: Caller, snapshot_id: str) -> None:
-        """Delete the snapshot; not one that a volume is being made of.
+    def update_snapshot(
+        self, caller: Caller, snapshot_id: str, changes: Mapping[str, str | None]
+    ) -> SnapshotRow:
+        """Give the snapshot these values of columns; its row.
+
+        Raises `SnapshotNotFound`, what `authorize` raises.
+        """
+        with self._database.writing() as tx:
+            snapshot = self._held_snapshot(tx, snapshot_id, caller.sees)
+            for rule in ("volume:get_snapshot", "volume:update_snapshot"):
+                caller.authorize(rule, snapshot.project_id)
+            table.change_snapshot(tx, snapshot_id, **changes)
+            return self._snapshot_row(tx, snapshot_id)
+
+    def delete_snapshot(self, caller: Caller, snapshot_id: str, *, force: bool = False) -> None:
+        """Delete the snapshot; not one that a volume is being made of, unless by `force`.
 
         Raises `SnapshotNotFound`, what `authorize` raises, `InvalidSnapshot`.
         """
         with self._database.writing() as tx:
             snapshot = self._held_snapshot(tx, snapshot_id, caller.sees)
+            caller.authorize("volume:get_snapshot", snapshot.project_id)
+            if force:
+                caller.authorize(f"{_ADMIN_ACTIONS}:force_delete", snapshot.project_id)
             caller.authorize("volume:delete_snapshot", snapshot.project_id)
             copied = table.is_snapshot_being_copied(tx, snapshot_id)
-            if snapshot.status not in _DELETABLE or copied:
+            if not force and (snapshot.status not in _DELETABLE or copied):
                 raise InvalidSnapshot(
                     "Invalid snapshot: Snapshot status must be available or error and must not be "
                     "part of a group."
@@ -98,3 +117,13 @@ class Snapshots(Kept):
             table.change_snapshot(tx, snapshot_id, status="deleting")
             self._task(tx, "delete-snapshot", snapshot_id, self._row(tx, snapshot.volume_id))
         self._wake()
+
+    def reset_snapshot_status(self, caller: Caller, snapshot_id: str, status: str) -> None:
+        """Say what the snapshot is, for an operator who knows better.
+
+        Raises `SnapshotNotFound`, what `authorize` raises.
+        """
+        with self._database.writing() as tx:
+            snapshot = self._held_snapshot(tx, snapshot_id, caller.sees)
+            caller.authorize(f"{_ADMIN_ACTIONS}:reset_status", snapshot.project_id)
+            table.change_snapshot(tx, snapshot_id, status=status)

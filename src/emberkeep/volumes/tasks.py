@@ -7,8 +7,10 @@ file that is there is whole, so who comes second keeps it.
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from emberkeep.db import attachments
 from emberkeep.db import volumes as table
 from emberkeep.db.database import Database, Transaction
+from emberkeep.db.volumes import VolumeRow
 from emberkeep.volumes.errors import VolumeError
 from emberkeep.volumes.kept import GIB, Kept, snapshot_name
 
@@ -74,16 +76,29 @@ def _create_volume(job: Job, database: Database, volumes: Kept, checkpoint: Chec
         return _nothing
     driver, size = volumes.driver(row.backend), row.size * GIB
     if row.snapshot_id is not None:
-        origin = volumes.snapshot_path(row.snapshot_id, row.backend)
+        origin = volumes.snapshot_path(row.snapshot_id, _backend_of(database, row))
     elif source is not None:
         origin = volumes.path_of(source)
     elif row.source_volid is not None:
         raise VolumeError(f"Volume {row.source_volid} could not be found.")
     else:
         driver.create(row.id, size)
-        return lambda tx: table.change(tx, job.subject, when=("creating",), status="available")
-    driver.copy(origin, row.id, size=size, copied=lambda _done, _total: checkpoint())
+        origin = None
+    if origin is not None:
+        driver.copy(origin, row.id, size=size, copied=lambda _done, _total: checkpoint())
+    with database.reading() as tx:
+        row = table.get(tx, job.subject)
+    if row is None or row.status == "deleting":  # by force, meanwhile
+        driver.delete(job.subject)
     return lambda tx: table.change(tx, job.subject, when=("creating",), status="available")
+
+
+def _backend_of(database: Database, row: VolumeRow) -> str:
+    """The back end of the snapshot that the volume is made of: its own, or another zone's."""
+    with database.reading() as tx:
+        snapshot = table.get_snapshot(tx, row.snapshot_id or "")
+        origin = None if snapshot is None else table.get(tx, snapshot.volume_id)
+    return row.backend if origin is None else origin.backend
 
 
 def _delete_volume(job: Job, database: Database, volumes: Kept, _checkpoint: Checkpoint) -> Finish:
@@ -91,7 +106,12 @@ def _delete_volume(job: Job, database: Database, volumes: Kept, _checkpoint: Che
         row = table.get(tx, job.subject)
     if row is not None and row.path is None:
         volumes.driver(row.backend).delete(row.id)
-    return lambda tx: table.remove(tx, job.subject)
+    return lambda tx: _remove_volume(tx, job.subject)
+
+
+def _remove_volume(tx: Transaction, volume_id: str) -> None:
+    attachments.remove_all(tx, volume_id)
+    table.remove(tx, volume_id)
 
 
 def _extend_volume(job: Job, database: Database, volumes: Kept, _checkpoint: Checkpoint) -> Finish:
@@ -103,21 +123,38 @@ def _extend_volume(job: Job, database: Database, volumes: Kept, _checkpoint: Che
     if row.path is not None:
         raise VolumeError(f"{row.path} is not ours; a volume that lies elsewhere is not extended")
     volumes.driver(row.backend).extend(row.id, size * GIB)
-    return lambda tx: table.change(tx, job.subject, when=("extending",), status="available")
+    return lambda tx: _give_back(tx, job.subject)
+
+
+def _give_back(tx: Transaction, volume_id: str) -> None:
+    """A volume that was extended is again what it was, or what its attachments made it since."""
+    row = table.held(tx, volume_id)
+    if row is not None:
+        status = row.previous_status or "available"
+        table.change(tx, volume_id, when=("extending",), status=status)
 
 
 def _create_snapshot(job: Job, database: Database, volumes: Kept, checkpoint: Checkpoint) -> Finish:
     with database.reading() as tx:
         snapshot = table.get_snapshot(tx, job.subject)
         row = None if snapshot is None else table.get(tx, snapshot.volume_id)
+    if snapshot is None:
+        return _nothing
     if row is None:
         raise VolumeError("The volume of the snapshot could not be found.")
-    volumes.driver(row.backend).copy(
+    driver = volumes.driver(row.backend)
+    driver.copy(
         volumes.path_of(row),
         snapshot_name(job.subject),
         copied=lambda _done, _total: checkpoint(),
     )
-    return lambda tx: table.change_snapshot(tx, job.subject, when=("creating",), status="available")
+    with database.reading() as tx:
+        snapshot = table.get_snapshot(tx, job.subject)
+    if snapshot is None or snapshot.status == "deleting":  # by force, meanwhile
+        driver.delete(snapshot_name(job.subject))
+    return lambda tx: table.change_snapshot(
+        tx, job.subject, when=("creating",), status="available", progress="100%"
+    )
 
 
 def _delete_snapshot(

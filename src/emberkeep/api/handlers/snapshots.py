@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from emberkeep.api import listing
+from emberkeep.api import filtering, listing
 from emberkeep.api.context import Call, Reply
 from emberkeep.api.core import Core
 from emberkeep.api.faults import BadRequest
 from emberkeep.api.handlers import volumes
 from emberkeep.api.listing import Listable
 from emberkeep.api.microversions import v3
-from emberkeep.api.validation import is_true
+from emberkeep.api.validation import boolean_word, is_true
 from emberkeep.api.views import snapshots as views
 from emberkeep.db.paging import InvalidSortKey, MarkerNotFound
 from emberkeep.db.volumes import SnapshotRow
@@ -22,15 +22,8 @@ NO_FORCE = (
     "compatability, however, when the 'force' flag is passed with a value evaluating to True, it "
     "is silently ignored."
 )
-COLUMNS = frozenset(SnapshotRow.__slots__)
-FILTERS = ("name", "status", "volume_id", "metadata", "availability_zone", "consumes_quota")
-LISTABLE = Listable(
-    rule="volume:get_all_snapshots",
-    columns=COLUMNS,
-    renamed={"display_name": "name"},
-    always=FILTERS,
-    allowed=FILTERS,
-)
+SORTS_BY_NAME = v3(30)
+ALWAYS = ("status", "volume_id", "name", "metadata")
 
 
 def index(core: Core, call: Call) -> Reply:
@@ -49,16 +42,24 @@ def show(core: Core, call: Call) -> Reply:
 
 def create(core: Core, call: Call) -> Reply:
     wanted: dict[str, Any] = call.body["snapshot"]
-    volumes.look_up(core, call, wanted["volume_id"])
+    volume_id = str(wanted["volume_id"])
+    volumes.look_up(core, call, volume_id)
+    named = volumes.texts(wanted)
     snapshot = core.volumes.create_snapshot(
         call.caller,
-        wanted["volume_id"],
-        name=wanted["name"] if "name" in wanted else wanted.get("display_name"),
-        description=wanted.get("description"),
+        volume_id,
+        name=named.get("name"),
+        description=named.get("description"),
         metadata=wanted.get("metadata") or {},
         in_use=_takes_in_use(call, wanted),
     )
     return Reply(202, {"snapshot": views.created(snapshot, call)})
+
+
+def update(core: Core, call: Call) -> Reply:
+    changes = volumes.texts(call.body["snapshot"])
+    snapshot = core.volumes.update_snapshot(call.caller, call.parameters["id"], changes)
+    return Reply(200, {"snapshot": views.created(snapshot, call)})
 
 
 def delete(core: Core, call: Call) -> Reply:
@@ -82,12 +83,22 @@ def _list(
     path: tuple[str, ...],
     view: Callable[[SnapshotRow, Call], dict[str, Any]],
 ) -> Reply:
-    asked = listing.wanted(call, LISTABLE, largest=core.settings.osapi_max_limit)
+    listable = Listable(
+        rule="volume:get_all_snapshots",
+        columns=frozenset(filtering.SNAPSHOT.ours),
+        renamed=filtering.renamed(call),
+        always=ALWAYS,
+        allowed=core.settings.filters["snapshot"],
+        name_sorts_since=SORTS_BY_NAME,
+        all_tenants=lambda text: boolean_word(text) is True,
+    )
+    asked = listing.wanted(call, listable, largest=core.settings.osapi_max_limit)
+    values = filtering.of_snapshots(call, asked.filters)
+    query = filtering.query(call, asked, filtering.SNAPSHOT, values)
     rows: list[SnapshotRow] = []
     count = 0 if asked.with_count else None
-    if not asked.matches_nothing(COLUMNS):
+    if query is not None:
         try:
-            query = listing.query_for(call, asked)
             rows, count = core.volumes.find_snapshots(query, with_count=asked.with_count)
         except MarkerNotFound as error:
             raise SnapshotNotFound(error.marker) from error

@@ -5,12 +5,23 @@ or reader its own project's things only; an admin passes every rule.  An operato
 may say otherwise of any of them; `enforcer` decides.
 """
 
-from emberkeep.api.policies import backups, services, snapshots, volumes
+from emberkeep.api.policies import (
+    attachments,
+    backups,
+    services,
+    snapshots,
+    volume_actions,
+    volume_metadata,
+    volumes,
+)
 from emberkeep.api.policies.who import Who
 
 RULES: dict[str, Who] = {
     **backups.RULES,
     **volumes.RULES,
+    **volume_metadata.RULES,
+    **volume_actions.RULES,
+    **attachments.RULES,
     **snapshots.RULES,
     **services.RULES,
 }

@@ -1,40 +1,42 @@
-"""What the body of a request for a new volume looks like.
+"""What the bodies of requests about volumes look like.
 
-Keys that no schema knows are ignored before 3.53 and refused from there on.
+Keys of a new volume that no schema knows are ignored before 3.53 and refused from there on.
 """
 
 from typing import Any
 
 from emberkeep.api.microversions import v3
-from emberkeep.api.validation import METADATA_OR_NULL, UUID_OR_NULL, Schema, only
+from emberkeep.api.validation import (
+    BOOLEAN_OR_NULL,
+    METADATA,
+    METADATA_OR_NULL,
+    SIZE,
+    STRING_255_OR_NULL,
+    UUID_OR_NULL,
+    Schema,
+    only,
+)
 
-_NAME = {"type": ["string", "null"], "format": "volume_name"}
-_DESCRIPTION = {"type": ["string", "null"], "format": "volume_description"}
-_TEXT_OR_NULL = {"type": ["string", "null"], "minLength": 0, "maxLength": 255}
+_TEXTS: dict[str, Any] = {
+    key: {"type": ["string", "null"], "format": f"volume_{key.removeprefix('display_')}"}
+    for key in ("name", "description", "display_name", "display_description")
+}
 
 _VOLUME: dict[str, Any] = {
-    "name": _NAME,
-    "description": _DESCRIPTION,
-    "display_name": _NAME,
-    "display_description": _DESCRIPTION,
-    "volume_type": _TEXT_OR_NULL,
+    **_TEXTS,
+    "volume_type": STRING_255_OR_NULL,
     "metadata": METADATA_OR_NULL,
     "snapshot_id": UUID_OR_NULL,
     "source_volid": UUID_OR_NULL,
     "consistencygroup_id": UUID_OR_NULL,
-    "size": {
-        "type": ["integer", "string", "null"],
-        "pattern": "^[0-9]+$",
-        "minimum": 1,
-        "maximum": 2147483647,
-    },
+    "size": {**SIZE, "type": ["integer", "string", "null"]},
     "availability_zone": {"type": ["string", "null"], "minLength": 1, "maxLength": 255},
-    "multiattach": {"format": "multiattach"},
-    "imageRef": _TEXT_OR_NULL,
-    "image_id": _TEXT_OR_NULL,
-    "backup_id": UUID_OR_NULL,
+    "multiattach": BOOLEAN_OR_NULL,
+    "image_id": STRING_255_OR_NULL,
+    "imageRef": STRING_255_OR_NULL,
 }
-_VOLUME_3_13 = {**_VOLUME, "group_id": _TEXT_OR_NULL}
+_VOLUME_3_13 = {**_VOLUME, "group_id": STRING_255_OR_NULL}
+_VOLUME_3_47 = {**_VOLUME_3_13, "backup_id": UUID_OR_NULL}
 
 
 def _body(properties: dict[str, Any], *, others: bool) -> dict[str, Any]:
@@ -55,6 +57,16 @@ CREATE = Schema(
     {
         v3(0): _body(_VOLUME, others=True),
         v3(13): _body(_VOLUME_3_13, others=True),
-        v3(53): _body(_VOLUME_3_13, others=False),
+        v3(47): _body(_VOLUME_3_47, others=True),
+        v3(53): _body(_VOLUME_3_47, others=False),
+    }
+)
+
+_CHANGES = only({**_TEXTS, "metadata": METADATA})
+_ANY_CHANGE = {**_CHANGES, "anyOf": [{"required": [key]} for key in (*_TEXTS, "metadata")]}
+UPDATE = Schema(
+    {
+        v3(0): only({"volume": _CHANGES}, required=("volume",)),
+        v3(53): only({"volume": _ANY_CHANGE}, required=("volume",)),
     }
 )

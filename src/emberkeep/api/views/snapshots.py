@@ -24,7 +24,7 @@ def summary(snapshot: SnapshotRow, call: Call) -> dict[str, Any]:
 
 
 def created(snapshot: SnapshotRow, call: Call) -> dict[str, Any]:
-    """What a create answers: the detail without the extended attributes."""
+    """What create and update answer: the detail without the extended attributes."""
     document = summary(snapshot, call)
     if call.version >= v3(14):
         document["group_snapshot_id"] = None
@@ -38,8 +38,7 @@ def created(snapshot: SnapshotRow, call: Call) -> dict[str, Any]:
 def detail(snapshot: SnapshotRow, call: Call) -> dict[str, Any]:
     """Everything that the caller's version and policies show."""
     document = created(snapshot, call)
-    if call.allows("volume_extension:extended_snapshot_attributes", snapshot.project_id):
+    if call.allows("volume_extension:extended_snapshot_attributes"):
         document["os-extended-snapshot-attributes:project_id"] = snapshot.project_id
-        done = snapshot.status in ("available", "backing-up")
-        document["os-extended-snapshot-attributes:progress"] = "100%" if done else "0%"
+        document["os-extended-snapshot-attributes:progress"] = snapshot.progress
     return document

@@ -1,12 +1,18 @@
 """Volumes as JSON: the summary, the reply to a create, and the detail, each by microversion."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from emberkeep.api.context import Call
 from emberkeep.api.microversions import v3
+from emberkeep.api.views.attachments import of_volume
 from emberkeep.api.views.moments import moment
-from emberkeep.db.volumes import VolumeRow
+from emberkeep.db.attachments import AttachmentRow
+from emberkeep.db.volumes import Summary, VolumeRow
 from emberkeep.volumes.local import DEFAULT_TYPE_ID
+
+# What is shown as something else, as in Cinder.
+_STATUSES = {"managing": "creating", "error_managing": "error"}
 
 
 def summary(volume: VolumeRow, call: Call) -> dict[str, Any]:
@@ -17,11 +23,13 @@ def summary(volume: VolumeRow, call: Call) -> dict[str, Any]:
     }
 
 
-def created(volume: VolumeRow, call: Call) -> dict[str, Any]:
-    """What a create answers: the detail without the extended attributes."""
+def created(
+    volume: VolumeRow, call: Call, attachments: Sequence[AttachmentRow] = ()
+) -> dict[str, Any]:
+    """What create and update answer: the detail without the extended attributes."""
     return {
         "id": volume.id,
-        "status": volume.status,
+        "status": _STATUSES.get(volume.status, volume.status),
         "size": volume.size,
         "availability_zone": volume.availability_zone,
         "created_at": moment(volume.created_at),
@@ -31,7 +39,7 @@ def created(volume: VolumeRow, call: Call) -> dict[str, Any]:
         "volume_type": volume.volume_type,
         "snapshot_id": volume.snapshot_id,
         "source_volid": volume.source_volid,
-        "metadata": volume.metadata,
+        "metadata": {**volume.metadata, **volume.admin_metadata},
         "links": call.place.links("volumes", volume.id),
         "user_id": volume.user_id,
         "bootable": str(volume.bootable).lower(),
@@ -39,8 +47,8 @@ def created(volume: VolumeRow, call: Call) -> dict[str, Any]:
         "replication_status": None,
         "consistencygroup_id": None,
         "multiattach": False,
-        "attachments": [],
-        **({"migration_status": None} if call.caller.is_admin else {}),
+        "attachments": [of_volume(attachment, call) for attachment in attachments],
+        **({"migration_status": volume.migration_status} if call.caller.is_admin else {}),
         **_since(call, volume),
     }
 
@@ -65,17 +73,26 @@ def _since(call: Call, volume: VolumeRow) -> dict[str, Any]:
     return added
 
 
-def detail(volume: VolumeRow, call: Call) -> dict[str, Any]:
+def detail(
+    volume: VolumeRow, call: Call, attachments: Sequence[AttachmentRow] = ()
+) -> dict[str, Any]:
     """Everything that the caller's version and policies show."""
-    document = created(volume, call)
-    if call.allows("volume_extension:volume_tenant_attribute", volume.project_id):
+    document = created(volume, call, attachments)
+    if call.allows("volume_extension:volume_tenant_attribute"):
         document["os-vol-tenant-attr:tenant_id"] = volume.project_id
     if call.allows("volume_extension:volume_host_attribute"):
-        host = f"{volume.availability_zone}@{volume.backend}#{volume.backend}"
-        document["os-vol-host-attr:host"] = host
+        document["os-vol-host-attr:host"] = volume.backend
     if call.allows("volume_extension:volume_mig_status_attribute"):
-        document["os-vol-mig-status-attr:migstat"] = None
+        document["os-vol-mig-status-attr:migstat"] = volume.migration_status
         document["os-vol-mig-status-attr:name_id"] = None
-    if volume.image_metadata:
+    if volume.image_metadata and call.allows("volume_extension:volume_image_metadata:show"):
         document["volume_image_metadata"] = volume.image_metadata
+    return document
+
+
+def quick(summary: Summary, call: Call) -> dict[str, Any]:
+    """How many volumes there are, and how large they are together."""
+    document: dict[str, Any] = {"total_count": summary.count, "total_size": summary.size}
+    if call.version >= v3(36):
+        document["metadata"] = summary.metadata
     return document

@@ -1,0 +1,24 @@
+"""What the bodies of actions on a volume's image metadata look like."""
+
+from typing import Any
+
+from emberkeep.api.validation import FORMATS, METADATA, METADATA_KEY, action
+
+_LONGEST = 65535  # bytes of a value
+
+
+@FORMATS.checks("mysql_text")
+def _fits(value: object) -> bool:
+    return not isinstance(value, str) or len(value.encode()) <= _LONGEST
+
+
+_VALUES = {"type": "string", "format": "mysql_text"}
+_METADATA: dict[str, Any] = {**METADATA, "patternProperties": {METADATA_KEY: _VALUES}}
+
+SET = action("os-set_image_metadata", {"metadata": _METADATA}, required=("metadata",))
+SHOW = action("os-show_image_metadata")
+UNSET = action(
+    "os-unset_image_metadata",
+    {"key": {"type": "string", "minLength": 1, "maxLength": 255}},
+    required=("key",),
+)
