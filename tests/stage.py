@@ -207,7 +207,7 @@ class Stage:
     def local_volumes(self) -> int:
         """How many volumes there are."""
         with self.database.reading() as tx:
-            return volumes_table.usage(tx, PROJECT).volumes
+            return sum(used.volumes for used in volumes_table.usage(tx, PROJECT).values())
 
     def write(self, volume_id: str, data: bytes, offset: int = 0) -> None:
         with self.local.path_of(self.local.show(volume_id)).open("r+b") as file:

@@ -209,7 +209,12 @@ def assemble(
         zones=zones,
         default_zone=configuration.volumes.default_availability_zone,
         quotas=VolumeQuotas(
-            volumes=quotas.volumes, gigabytes=quotas.gigabytes, snapshots=quotas.snapshots
+            volumes=quotas.volumes,
+            gigabytes=quotas.gigabytes,
+            snapshots=quotas.snapshots,
+            groups=quotas.groups,
+            per_volume_gigabytes=quotas.per_volume_gigabytes,
+            no_snapshot_gb_quota=configuration.volumes.no_snapshot_gb_quota,
         ),
         placing=Placing(
             allow_fallback=configuration.volumes.allow_availability_zone_fallback,
@@ -227,6 +232,7 @@ def assemble(
             default_availability_zone=options.default_availability_zone,
             refuse_delete_of_parents=options.refuse_delete_of_parents,
             enabled_zones=tuple(zone.name for zone in configuration.zones),
+            message_ttl=configuration.message_ttl,
         ),
     )
     return Parts(configuration, database, queue, volumes, backups)

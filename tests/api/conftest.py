@@ -140,6 +140,23 @@ class Rows:
             | values,
         )
 
+    def message(self, **values: Any) -> str:
+        action, detail = values.get("action_id", "013"), values.get("detail_id", "020")
+        return self._insert(
+            tables.messages,
+            {
+                "request_id": "req-1",
+                "resource_type": "VOLUME_BACKUP",
+                "resource_uuid": str(uuid.uuid4()),
+                "action_id": action,
+                "detail_id": detail,
+                "event_id": f"VOLUME_VOLUME_BACKUP_{action}_{detail}",
+                "message_level": "ERROR",
+                "expires_at": datetime(2100, 1, 1),
+            }
+            | values,
+        )
+
     def service(self, **values: Any) -> None:
         now = utc_now()
         row = {
@@ -192,10 +209,10 @@ def rows(database: Database) -> Rows:
 
 
 @pytest.fixture
-def make_api(database: Database) -> Callable[..., Api]:
-    """Builds the application on the services as they are, without a worker behind them."""
+def make_core(database: Database) -> Callable[..., Core]:
+    """Builds the services as they are, without a worker behind them."""
 
-    def make(**settings: Any) -> Api:
+    def make(**settings: Any) -> Core:
         queue = Queue(database)
 
         def enqueue(tx: Transaction, *, kind: str, **job: Any) -> str:
@@ -215,8 +232,17 @@ def make_api(database: Database) -> Callable[..., Api]:
             volumes=volumes,
             settings=BackupSettings(enabled_zones=("az1", "az2")),
         )
-        core = Core(backups, volumes, database, Settings(**settings))
-        return Api(testing.TestClient(create_app(core)))
+        return Core(backups, volumes, database, Settings(**settings))
+
+    return make
+
+
+@pytest.fixture
+def make_api(make_core: Callable[..., Core]) -> Callable[..., Api]:
+    """Builds the application on these services."""
+
+    def make(**settings: Any) -> Api:
+        return Api(testing.TestClient(create_app(make_core(**settings))))
 
     return make
 

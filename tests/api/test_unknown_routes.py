@@ -87,7 +87,7 @@ def test_head_is_not_found_and_options_is_empty(api, path):
         ("GET", f"/v3/backups/{AN_ID}/edit"),
         ("POST", "/v3/os-availability-zone"),
         ("GET", "/v3/os-availability-zone/detail"),
-        ("DELETE", f"/v3/os-services/{AN_ID}"),
+        ("DELETE", f"/v3/limits/{AN_ID}"),
     ],
 )
 def test_what_a_resource_does_not_implement_is_a_fault(api, method, path):

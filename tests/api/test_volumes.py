@@ -17,9 +17,9 @@ FOR_ADMINS = [
 TENANT = "os-vol-tenant-attr:tenant_id"
 EXTENDED = [
     TENANT,
-    "os-vol-host-attr:host",
     "os-vol-mig-status-attr:migstat",
     "os-vol-mig-status-attr:name_id",
+    "os-vol-host-attr:host",
 ]
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from emberkeep.backups.messages import Messages
+from emberkeep.backups.quota_sets import QuotaSets
 from emberkeep.backups.service import Backups
 from emberkeep.db.database import Database
 from emberkeep.volumes.local import LocalVolumes
@@ -11,7 +13,6 @@ from emberkeep.volumes.local import LocalVolumes
 # By what members may filter a resource's list from 3.31 on, as Cinder's own file has it.
 FILTERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "backup": ("name", "status", "volume_id"),
         "volume": (
             "name",
             "status",
@@ -25,6 +26,7 @@ FILTERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "updated_at",
             "consumes_quota",
         ),
+        "backup": ("name", "status", "volume_id"),
         "snapshot": (
             "name",
             "status",
@@ -33,6 +35,9 @@ FILTERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "availability_zone",
             "consumes_quota",
         ),
+        "group": ("name",),
+        "group_snapshot": ("name", "status", "group_id"),
+        "attachment": ("volume_id", "status", "instance_id", "attach_status"),
         "message": (
             "resource_uuid",
             "resource_type",
@@ -40,6 +45,8 @@ FILTERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "request_id",
             "message_level",
         ),
+        "pool": ("name", "volume_type"),
+        "volume_type": ("is_public", "extra_specs"),
     }
 )
 
@@ -68,5 +75,13 @@ class Core:
 
     backups: Backups
     volumes: LocalVolumes
-    database: Database  # read for what workers tell of themselves
+    database: Database  # for what workers tell of themselves, and whether they may work
     settings: Settings
+
+    @property
+    def quota_sets(self) -> QuotaSets:
+        return QuotaSets(self.database, self.volumes.quotas, self.backups.settings)
+
+    @property
+    def messages(self) -> Messages:
+        return Messages(self.database)

@@ -74,9 +74,13 @@ class Filters:
 
 
 def take_paging(parameters: Parameters, largest: int) -> Paging:
-    limit = _limit(parameters.take("limit"), largest)
+    limit = take_limit(parameters, largest)
     marker = parameters.take("marker")
     return Paging(limit, marker, _offset(parameters.take("offset")))
+
+
+def take_limit(parameters: Parameters, largest: int) -> int:
+    return _limit(parameters.take("limit"), largest)
 
 
 def _limit(text: str | None, largest: int) -> int:
@@ -220,7 +224,7 @@ class Listable:
 
     `columns` are the table's, `renamed` those with another name in the API.  Members filter by the
     names in `always` before 3.31, by those in `allowed` from there on; `rule` is the list's policy,
-    if it has one, `all_tenants` what an admin's `all_tenants` means.
+    if it has one, `all_tenants` what an admin's `all_tenants` means, `counts` whether it counts.
     """
 
     rule: str | None
@@ -230,6 +234,7 @@ class Listable:
     allowed: tuple[str, ...]
     name_sorts_since: Microversion = MIN
     all_tenants: Callable[[str], bool] = read_all_tenants
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +261,7 @@ def wanted(call: Call, of: Listable, *, largest: int) -> Wanted:
     parameters = Parameters(call.query)
     paging = take_paging(parameters, largest)
     sort = take_sort(parameters)
-    with_count = take_with_count(parameters, call)
+    with_count = of.counts and take_with_count(parameters, call)
     check_filters(parameters, call, always=of.always, allowed=of.allowed)
     if of.rule is not None:
         call.caller.authorize(of.rule, None)
@@ -318,3 +323,14 @@ def next_link(
     query = [(key, value) for key, value in call.query if key != "marker"]
     href = f"{call.place.href(*path)}?{urlencode([*query, ('marker', ids[-1])])}"
     return [{"rel": "next", "href": href}]
+
+
+def flag(call: Call, name: str) -> bool:
+    """A boolean of the query string, false if it is not there.  Raises `BadRequest`."""
+    text = dict(call.query).get(name)
+    if text is None:
+        return False
+    word = boolean_word(text)
+    if word is None:
+        raise BadRequest(f"Value '{text}' for '{name}' is not a boolean.")
+    return word

@@ -45,14 +45,18 @@ class Router:
         """The rows for the path, or None: an unknown route."""
         segments = path.split("/")
         project = None
+        with_suffix = False
         if segments[1] == "v3" and len(segments) > 2 and segments[2]:
             if segments[2] not in self._collections and self._project.fullmatch(segments[2]):
                 project = segments.pop(2)
-            without_suffix = _without_format(segments[-1])
-            if len(segments) < 3 or without_suffix is None:
+            if len(segments) < 3 or segments[-1] == ".json":
                 return None
-            segments[-1] = without_suffix
-        return self._row(method, segments, project)
+            segments[-1] = segments[-1].removesuffix(".json")
+            with_suffix = "." in segments[-1]
+        match = self._row(method, segments, project)
+        if with_suffix and match is not None and "host" not in match.parameters:
+            return None  # only a host's name may have a dot
+        return match
 
     def _row(self, method: str, segments: list[str], project: str | None) -> Match | None:
         for pattern in self._patterns:
@@ -87,11 +91,3 @@ def _fits(part: str, segment: str) -> bool:
         case _ if _is_variable(part):
             return segment != ""
     return part == segment
-
-
-def _without_format(segment: str) -> str | None:
-    """The segment without `.json`; None if it is empty or has another suffix."""
-    name, dot, suffix = segment.partition(".")
-    if not name or (dot and suffix != "json"):
-        return None
-    return name

@@ -11,13 +11,21 @@ from emberkeep.api.core import Core
 from emberkeep.api.handlers import (
     attachments,
     availability_zones,
+    backends,
     backups,
     conditions,
+    extensions,
+    limits,
+    messages,
     progress,
+    quota_class_sets,
+    quota_sets,
+    resource_filters,
     services,
     snapshot_actions,
     snapshot_metadata,
     snapshots,
+    types,
     versions,
     volume_actions,
     volume_image_metadata,
@@ -28,6 +36,8 @@ from emberkeep.api.handlers import (
 from emberkeep.api.microversions import MIN, Microversion, v3
 from emberkeep.api.schemas import attachments as attachment_bodies
 from emberkeep.api.schemas import backups as backup_bodies
+from emberkeep.api.schemas import quota_sets as quota_bodies
+from emberkeep.api.schemas import services as service_bodies
 from emberkeep.api.schemas import snapshot_actions as snapshot_action_bodies
 from emberkeep.api.schemas import snapshot_metadata as snapshot_metadata_bodies
 from emberkeep.api.schemas import snapshots as snapshot_bodies
@@ -437,6 +447,83 @@ ROUTES = (
     # where things are
     Route("GET", "/v3/os-availability-zone", availability_zones.index),
     Route("GET", "/v3/os-services", services.index, rule="volume_extension:services:index"),
+    Route(
+        "PUT",
+        "/v3/os-services/enable",
+        services.enable,
+        rule="volume_extension:services:update",
+        schema=service_bodies.UPDATE,
+    ),
+    Route(
+        "PUT",
+        "/v3/os-services/disable",
+        services.disable,
+        rule="volume_extension:services:update",
+        schema=service_bodies.UPDATE,
+    ),
+    Route(
+        "PUT",
+        "/v3/os-services/disable-log-reason",
+        services.disable_log_reason,
+        rule="volume_extension:services:update",
+        schema=service_bodies.WITH_REASON,
+    ),
+    Route(
+        "GET",
+        "/v3/capabilities/{host}",
+        backends.capabilities,
+        rule="volume_extension:capabilities",
+    ),
+    Route(
+        "GET",
+        "/v3/scheduler-stats/get_pools",
+        backends.get_pools,
+        rule="scheduler_extension:scheduler_stats:get_pools",
+    ),
+    # what one may have
+    Route("GET", "/v3/os-quota-sets/{id}", quota_sets.show, rule="volume_extension:quotas:show"),
+    Route(
+        "GET",
+        "/v3/os-quota-sets/{id}/defaults",
+        quota_sets.defaults,
+        rule="volume_extension:quotas:show",
+    ),
+    Route(
+        "PUT",
+        "/v3/os-quota-sets/{id}",
+        quota_sets.update,
+        rule="volume_extension:quotas:update",
+        schema=quota_bodies.UPDATE,
+    ),
+    Route(
+        "DELETE", "/v3/os-quota-sets/{id}", quota_sets.delete, rule="volume_extension:quotas:delete"
+    ),
+    Route(
+        "GET",
+        "/v3/os-quota-class-sets/{id}",
+        quota_class_sets.show,
+        rule="volume_extension:quota_classes:get",
+    ),
+    Route(
+        "PUT",
+        "/v3/os-quota-class-sets/{id}",
+        quota_class_sets.update,
+        rule="volume_extension:quota_classes:update",
+        schema=quota_bodies.UPDATE_CLASS,
+    ),
+    Route("GET", "/v3/limits", limits.index, rule="limits_extension:used_limits"),
+    # what there is to know
+    Route("GET", "/v3/types", types.index, rule="volume_extension:type_get_all"),
+    Route("GET", "/v3/types/default", types.default, rule="volume_extension:type_get"),
+    Route("GET", "/v3/types/{id}", types.show, rule="volume_extension:type_get"),
+    Route("GET", "/v3/messages", messages.index, since=messages.SINCE, rule="message:get_all"),
+    Route("GET", "/v3/messages/{id}", messages.show, since=messages.SINCE, rule="message:get"),
+    Route(
+        "DELETE", "/v3/messages/{id}", messages.delete, since=messages.SINCE, rule="message:delete"
+    ),
+    Route("GET", "/v3/resource_filters", resource_filters.index, since=v3(33)),
+    Route("GET", "/v3/extensions", extensions.index),
+    Route("GET", "/v3/extensions/{alias}", extensions.show),
     # beyond Cinder
     Route("GET", "/emberkeep/v1/zones", zones.index),
     Route("GET", "/emberkeep/v1/backups/{id}", conditions.show, rule="backup:get"),
@@ -445,6 +532,7 @@ ROUTES = (
 
 # A resource has these routes even where the table above has no row for them: a client learns from
 # a fault, not from a bare page, that it is not implemented.
+# The services are no resource: they have the routes above and no others.
 RESOURCES = (
     "backups",
     "volumes",
@@ -453,7 +541,15 @@ RESOURCES = (
     "snapshots",
     "snapshots/{snapshot_id}/metadata",
     "os-availability-zone",
-    "os-services",
+    "capabilities",
+    "scheduler-stats",
+    "os-quota-sets",
+    "os-quota-class-sets",
+    "limits",
+    "types",
+    "messages",
+    "resource_filters",
+    "extensions",
 )
 OF_EVERY_RESOURCE = (
     ("GET", ""),

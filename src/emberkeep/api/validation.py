@@ -60,7 +60,7 @@ class Schema:
     """What a body must look like: by the first microversion for which each form holds."""
 
     def __init__(self, forms: Mapping[Microversion, dict[str, Any]]) -> None:
-        self._root: str = forms[MIN]["required"][0]
+        self._root: str = forms[MIN].get("required", [""])[0]
         self.newest = forms[max(forms)]  # the form of the latest microversion, as JSON Schema
         self._validators = [
             (since, _Validator(form, format_checker=FORMATS))
@@ -69,7 +69,7 @@ class Schema:
 
     @property
     def root(self) -> str:
-        """The key under which everything stands."""
+        """The key under which everything stands; empty where the body has no root."""
         return self._root
 
     def check(self, body: JSON, version: Microversion) -> None:

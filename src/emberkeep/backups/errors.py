@@ -54,6 +54,23 @@ class QuotaExceeded(BackupError):
     """The project has no quota left for the backup."""
 
 
+class LimitBelowUsage(BackupError):
+    """A limit is to be less than what is there already."""
+
+    def __init__(self, resource: str, used: int, limit: int) -> None:
+        super().__init__(
+            f"Quota {resource} limit must be equal or greater than existing resources. Current "
+            f"usage is {used} and the requested limit is {limit}."
+        )
+
+
+class MessageNotFound(BackupError):
+    """There is no such message, or the caller may not see it."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"Message {message_id} could not be found.")
+
+
 class ServiceNotFound(BackupError):
     """No service can do this in the backup's zone."""
 

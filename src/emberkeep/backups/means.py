@@ -19,6 +19,7 @@ class Settings:
     default_availability_zone: str = placement.SAME_AS_VOLUME
     refuse_delete_of_parents: bool = False
     enabled_zones: tuple[str, ...] = ()
+    message_ttl: float = 2_592_000  # seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 import click
 
 import emberkeep
+from emberkeep.cli.config import config
 from emberkeep.cli.errors import Commands
 from emberkeep.cli.key import key
+from emberkeep.cli.policy import policy
 from emberkeep.cli.repo import repo
 from emberkeep.cli.serve import serve
 from emberkeep.cli.store import store
@@ -17,5 +19,5 @@ def main() -> None:
     """Block-storage backups behind Cinder's v3 Backups API."""
 
 
-for command in (serve, volume, key, repo, store):
+for command in (serve, volume, key, repo, store, policy, config):
     main.add_command(command)

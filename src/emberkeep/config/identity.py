@@ -29,7 +29,7 @@ def register(options: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
     login = options[SECTION].auth_section or SECTION
     loading.register_auth_conf_options(options, login)
     found = {SECTION: of_middleware()}
-    found[login] = found.get(login, []) + loading.get_auth_common_conf_options()
+    found[login] = found.get(login, []) + of_login()
     way = options[login].auth_type or "password"
     try:
         its_options = loading.get_auth_plugin_conf_options(way)
@@ -55,7 +55,14 @@ def check(options: cfg.ConfigOpts) -> None:
 
 
 def of_middleware() -> list[cfg.Opt]:
-    return [option for _, its_options in auth_token.list_opts() for option in its_options]
+    """Without those of the way to log in, which may stand in a section of their own."""
+    login = {option.dest for option in of_login()}
+    found = [option for _, its_options in auth_token.list_opts() for option in its_options]
+    return [option for option in found if option.dest not in login - {"auth_section"}]
+
+
+def of_login() -> list[cfg.Opt]:
+    return list(loading.get_auth_common_conf_options())
 
 
 def of_password() -> list[cfg.Opt]:

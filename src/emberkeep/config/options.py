@@ -91,7 +91,7 @@ SECTIONS = (
             quota("quota_snapshots", 10, "snapshots"),
             quota("quota_gigabytes", 1000, "GiB of volumes and snapshots"),
             quota("quota_backups", 10, "backups"),
-            quota("quota_backup_gigabytes", 1000, "GiB of backups, counted as their volumes' size"),
+            quota("quota_backup_gigabytes", 1000, "GiB of backups (as their volumes are large)"),
             quota("quota_groups", 10, "groups"),
             cfg.IntOpt(
                 "per_volume_size_limit",
@@ -102,7 +102,7 @@ SECTIONS = (
             cfg.BoolOpt(
                 "no_snapshot_gb_quota",
                 default=False,
-                help="Whether snapshots count as volumes only, not as GiB.",
+                help="Whether a snapshot's GiB are left out of what a project may have.",
             ),
             cfg.StrOpt(
                 "default_availability_zone",

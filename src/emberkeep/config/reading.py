@@ -124,7 +124,7 @@ def _unknown(written: Written, known: Known) -> Iterator[str]:
     for section, assigned in written.items():
         names = known.get(section.lower())
         if names is None:
-            yield f"[{section}]: there is no such section{_like(section, known)}"
+            yield f"[{section}]: there is no such section{_like(section, {*known, AUTHTOKEN})}"
             continue
         for name in assigned:
             if name not in names:

@@ -1,5 +1,6 @@
 """What an operator can set, as values."""
 
+import ipaddress
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -130,4 +131,9 @@ class Configuration:
     @property
     def is_private(self) -> bool:
         """Whether only this machine's users reach the API."""
-        return self.unix_socket is not None or self.bind in LOOPBACK
+        if self.unix_socket is not None or self.bind in LOOPBACK:
+            return True
+        try:
+            return ipaddress.ip_address(self.bind).is_loopback
+        except ValueError:
+            return False  # a name may change what it means

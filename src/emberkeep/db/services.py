@@ -51,14 +51,14 @@ class Worker:
 def list_services(
     tx: Transaction, binary: str | None = None, host: str | None = None
 ) -> list[Service]:
-    """The services, ordered by binary, host and zone."""
+    """The services, ordered by binary, host and zone; of `host` all its back ends, too."""
     query = sa.select(services).order_by(
         services.c.binary, services.c.host, services.c.availability_zone
     )
     if binary is not None:
         query = query.where(services.c.binary == binary)
-    if host is not None:
-        query = query.where(services.c.host == host)
+    if host:
+        query = query.where(_of_host(host))
     fresh = tx.now() - DOWN_AFTER
     return [
         Service(
@@ -162,10 +162,24 @@ def leave(tx: Transaction, name: str) -> None:
 def set_disabled(
     tx: Transaction, *, host: str, binary: str, disabled: bool, reason: str | None
 ) -> bool:
-    """Enable or disable; return whether there is such a service."""
-    mine = (services.c.host == host, services.c.binary == binary)
-    values = {"disabled": disabled, "disabled_reason": reason}
+    """Enable or disable; return whether there is such a service.
+
+    `host` as in `list_services`.  The reason goes when the service is enabled, and stays when it is
+    disabled without one.
+    """
+    values: dict[str, object] = {"disabled": disabled}
+    if reason is not None or not disabled:
+        values["disabled_reason"] = reason
+    mine = (_of_host(host), services.c.binary == binary)
     return bool(tx.changed(sa.update(services).where(*mine).values(values)))
+
+
+def _of_host(host: str) -> sa.ColumnElement[bool]:
+    """Those of host, of host@backend and of host#pool; what is named more exactly, is meant so."""
+    marks = "" if "#" in host else "#" if "@" in host else "@#"
+    begins = (host + mark for mark in marks)  # LIKE would ignore the case
+    within = (sa.func.substr(services.c.host, 1, len(begin)) == begin for begin in begins)
+    return sa.or_(services.c.host == host, *within)
 
 
 def alive(tx: Transaction) -> list[Worker]:

@@ -34,6 +34,44 @@ _Moment = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 # A row to lock while a project's quota is summed up; nothing else is known of a project.
 projects = Table("projects", metadata, Column("id", String(255), primary_key=True))
 
+# What a project may have, where it is not what its class may: -1 is without limit.
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("project_id", String(255), primary_key=True),
+    Column("resource", String(300), primary_key=True),
+    Column("hard_limit", Integer, nullable=False),
+)
+
+# What the projects of a class may have, where it is not what the configuration says.
+quota_classes = Table(
+    "quota_classes",
+    metadata,
+    Column("class_name", String(255), primary_key=True),
+    Column("resource", String(300), primary_key=True),
+    Column("hard_limit", Integer, nullable=False),
+)
+
+# What users are told of requests that failed after they were accepted.
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("project_id", String(255), nullable=False, index=True),
+    Column("request_id", String(64)),
+    Column("resource_type", String(36)),
+    Column("resource_uuid", String(255)),
+    Column("action_id", String(10), nullable=False),
+    Column("detail_id", String(10), nullable=False),
+    Column("event_id", String(255), nullable=False),
+    Column("message_level", String(255), nullable=False),
+    Column("expires_at", _Moment, nullable=False, index=True),
+    Column("created_at", _Moment, nullable=False),
+    Column("updated_at", _Moment),
+    Column("deleted_at", _Moment),
+    Column("deleted", Boolean, nullable=False),
+)
+
 # What workers have told of themselves: one row for each zone that a host serves.
 services = Table(
     "services",

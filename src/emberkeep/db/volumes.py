@@ -79,9 +79,13 @@ class ReservationRow:
 class Usage:
     """What a project has; sizes in GiB."""
 
-    volumes: int
-    snapshots: int
-    gigabytes: int
+    volumes: int = 0
+    volume_gigabytes: int = 0
+    snapshots: int = 0
+    snapshot_gigabytes: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
 def lock_project(tx: Transaction, project_id: str) -> None:
@@ -96,17 +100,38 @@ def lock_project(tx: Transaction, project_id: str) -> None:
         tx.row(locked)
 
 
-def usage(tx: Transaction, project_id: str) -> Usage:
-    """What counts against the project's quota: all that is not deleted."""
+def usage(tx: Transaction, project_id: str) -> dict[str, Usage]:
+    """What counts against the project's quota, by volume type: all that is not deleted."""
+    found: dict[str, Usage] = {}
+    count = sa.func.count()
+    for table, kind, names in (
+        (volumes, volumes, ("volumes", "volume_gigabytes")),
+        (
+            snapshots,
+            snapshots.join(volumes, volumes.c.id == snapshots.c.volume_id),
+            ("snapshots", "snapshot_gigabytes"),
+        ),
+    ):
+        counted = (
+            sa.select(volumes.c.volume_type, count, sa.func.sum(table.c.size))
+            .select_from(kind)
+            .where(table.c.project_id == project_id, sa.not_(table.c.deleted))
+            .group_by(volumes.c.volume_type)
+        )
+        for volume_type, *values in tx.connection.execute(counted):
+            one = Usage(**{name: int(value) for name, value in zip(names, values, strict=True)})
+            found[volume_type] = found.get(volume_type, Usage()) + one
+    return found
 
-    def total(table: sa.Table) -> tuple[int, int]:
-        mine = (table.c.project_id == project_id, sa.not_(table.c.deleted))
-        counted = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.size), 0))
-        count, size = tx.connection.execute(counted.where(*mine)).one()
-        return int(count), int(size)
 
-    (volume_count, volume_size), (snapshot_count, snapshot_size) = total(volumes), total(snapshots)
-    return Usage(volume_count, snapshot_count, volume_size + snapshot_size)
+def allocated(tx: Transaction) -> dict[str, int]:
+    """How many GiB of volumes there are on each back end."""
+    summed = (
+        sa.select(volumes.c.backend, sa.func.sum(volumes.c.size))
+        .where(sa.not_(volumes.c.deleted))
+        .group_by(volumes.c.backend)
+    )
+    return {backend: int(size) for backend, size in tx.connection.execute(summed)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ from emberkeep.volumes.errors import (
     VolumeNotFound,
 )
 from emberkeep.volumes.quota import VolumeQuotas
+from emberkeep.volumes.types import DEFAULT
 
 GIB = 1 << 30
-DEFAULT_TYPE = "__DEFAULT__"
-DEFAULT_TYPE_ID = str(uuid.uuid5(uuid.NAMESPACE_DNS, "emberkeep volume type"))
+DEFAULT_TYPE = DEFAULT.name
+DEFAULT_TYPE_ID = DEFAULT.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,11 @@ class Kept:
         self._quotas = quotas
         self._placing = placing or Placing()
         self._wake = wake
+
+    @property
+    def quotas(self) -> VolumeQuotas:
+        """What a project may have, unless the database has other limits."""
+        return self._quotas
 
     def driver(self, backend: str) -> FilesDriver:
         """The driver of a back end.  Raises `VolumeError` if this process does not reach it."""

@@ -179,7 +179,13 @@ class Requests(Kept):
                     f"Invalid volume: Volume {volume_id} status must be '{{'status': "
                     f"'{expected}'}}' to extend, currently {row.status}."
                 )
-            quota.check_growth(tx, self._quotas, row.project_id, new_size_gib - row.size)
+            quota.check_growth(
+                tx,
+                self._quotas,
+                row.project_id,
+                new_size_gib - row.size,
+                new_size_gib=new_size_gib,
+            )
             # At once, so that it counts: two volumes may be extended at the same time.
             table.change(
                 tx,

@@ -8,11 +8,7 @@ from emberkeep.db import services
 def index(core: Core, call: Call) -> Reply:
     """A zone is available if an enabled service of it is up."""
     with core.database.reading() as tx:
-        found = services.list_services(tx, binary=services.VOLUME)
-    zones: dict[str, bool] = {}
-    for service in found:
-        serving = service.up and not service.disabled
-        zones[service.availability_zone] = zones.get(service.availability_zone, False) or serving
+        zones = services.volume_zones(tx)
     items = [
         {"zoneName": name, "zoneState": {"available": available}}
         for name, available in sorted(zones.items())

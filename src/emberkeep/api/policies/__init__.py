@@ -7,9 +7,14 @@ may say otherwise of any of them; `enforcer` decides.
 
 from emberkeep.api.policies import (
     attachments,
+    backends,
     backups,
+    limits,
+    messages,
+    quota_sets,
     services,
     snapshots,
+    types,
     volume_actions,
     volume_metadata,
     volumes,
@@ -24,4 +29,9 @@ RULES: dict[str, Who] = {
     **attachments.RULES,
     **snapshots.RULES,
     **services.RULES,
+    **quota_sets.RULES,
+    **limits.RULES,
+    **messages.RULES,
+    **types.RULES,
+    **backends.RULES,
 }

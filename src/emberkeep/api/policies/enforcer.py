@@ -15,7 +15,7 @@ from oslo_config import cfg
 from oslo_policy import policy
 
 from emberkeep.api.policies import RULES
-from emberkeep.api.policies.file import Check, PolicyError, parsed, read, refuse_circles
+from emberkeep.api.policies.file import Check, PolicyError, circle, parsed, read
 from emberkeep.api.policies.who import BASE
 
 _LOG = logging.getLogger(__name__)
@@ -34,12 +34,20 @@ class Enforcer:
     def allows(
         self, rule: str, credentials: Mapping[str, Any], target: Mapping[str, str | None]
     ) -> bool:
-        """Whether the rule lets the owner of the credentials act on the target."""
+        """Whether the rule lets the owner of the credentials act on the target.
+
+        A rule that can't be decided, because a service that it asks does not answer or because of
+        what it compares, allows nobody.
+        """
         if rule not in DEFAULTS:
             raise KeyError(rule)
         self._look_again()
         mutable: MutableMapping[str, Any] = dict(credentials)
-        return bool(self._policy.enforce(rule, dict(target), mutable))
+        try:
+            return bool(self._policy.enforce(rule, dict(target), mutable))
+        except Exception:
+            _LOG.exception("the policy %s can't be decided; it allows nobody", rule)
+            return False
 
     def _look_again(self) -> None:
         stamp = _stamp(self._file)
@@ -60,7 +68,9 @@ def rules_in_force(file: Path | None) -> dict[str, Check]:
     if file is None:
         return defaults
     rules = {**defaults, **read(file)}
-    refuse_circles(file, rules)
+    for name in rules:
+        if told := circle(name, rules):
+            raise PolicyError(f"{file}: {name}: {told}")
     return rules
 
 

@@ -17,11 +17,11 @@ def item(service: Service, version: Microversion) -> dict[str, Any]:
         "state": "up" if service.up else "down",
         "updated_at": moment(service.heartbeat_at),
     }
-    if version >= v3(7):
-        document["cluster"] = None
     if version >= v3(49) and holds_volumes:
         document["backend_state"] = document["state"]
+    if version >= v3(7):
+        document["cluster"] = None
     document["disabled_reason"] = service.disabled_reason
     if holds_volumes:
-        document |= {"replication_status": None, "active_backend_id": None, "frozen": False}
+        document |= {"replication_status": "disabled", "active_backend_id": None, "frozen": False}
     return document

@@ -1,4 +1,4 @@
-"""What the rest of the API keeps: attachments, and more of volumes and snapshots."""
+"""Attachments, and more of volumes and snapshots."""
 
 import sqlalchemy as sa
 from alembic import op
