@@ -63,7 +63,10 @@ lint: setup  ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+docs-clients: setup client  ## write the listings of docs/clients.md anew, as the clients print them
+	EMBERKEEP_WRITE_PAGE=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests/system/clients
+
 lock:  ## write requirements/*.txt anew (needs pip-tools on Python 3.11)
 	cd requirements && for name in emberkeep dev openstackclient cinderclient openstacksdk swift keystone tempest; do $(COMPILE) $(LOCK_OPTIONS) -o $$name.txt $$name.in; done
 
-.PHONY: help setup client demo serve bench test services test-all soak lint lock
+.PHONY: help setup client demo serve bench test services test-all soak lint docs-clients lock
