@@ -295,14 +295,15 @@ insecure = false
     assert "[keystone_authtoken] auth_url: there is no such option" in warning
 
 
-def test_the_policy_file_is_found_beside_the_configuration(tmp_path: Path) -> None:
-    assert load(tmp_path).policy_file is None
-    (tmp_path / "policy.yaml").touch()
+def test_the_policy_file_is_beside_the_configuration_or_where_it_says(tmp_path: Path) -> None:
     assert load(tmp_path).policy_file == tmp_path / "policy.yaml"
-    named = of(tmp_path, "[oslo_policy]\npolicy_file = other.yaml\n")
-    assert named.policy_file == tmp_path / "other.yaml"
-    named = of(tmp_path, "[oslo_policy]\npolicy_file = /etc/cinder/policy.yaml\n")
-    assert named.policy_file == Path("/etc/cinder/policy.yaml")
+    named = "[oslo_policy]\npolicy_file = other.yaml\n"
+    missing = f"[oslo_policy] policy_file: {tmp_path}/other.yaml: No such file or directory"
+    assert told(tmp_path, named) == missing
+    (tmp_path / "other.yaml").touch()
+    assert of(tmp_path, named).policy_file == tmp_path / "other.yaml"
+    elsewhere = f"[oslo_policy]\npolicy_file = {tmp_path}/other.yaml\n"
+    assert of(tmp_path, elsewhere).policy_file == tmp_path / "other.yaml"
 
 
 SECRET = "hunter2-the-secret"

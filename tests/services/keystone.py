@@ -157,11 +157,12 @@ class People:
         """A clouds.yaml with a cloud for everybody, by the user's name: demo-member, …"""
         everybody = [*self.by_role.values(), self.service]
         return yaml.safe_dump(
-            {"clouds": {one.name: _cloud(one, auth_url, region) for one in everybody}}
+            {"clouds": {one.name: cloud(one, auth_url, region) for one in everybody}}
         )
 
 
-def _cloud(person: Person, auth_url: str, region: str) -> dict[str, Any]:
+def cloud(person: Person, auth_url: str, region: str = REGION) -> dict[str, Any]:
+    """Somebody's part of a clouds.yaml."""
     return {
         "auth": {
             "auth_url": auth_url,
@@ -187,7 +188,7 @@ def people(keystone: Keystone) -> People:
             for project in PROJECTS
             for role in ROLES
         },
-        service=keystone.add_user("emberkeep", "emberkeep-password", "service", ["service"]),
+        service=keystone.add_user("keeper", "keeper-password", "service", ["service"]),
     )
 
 

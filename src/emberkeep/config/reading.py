@@ -249,11 +249,11 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _policy_file(options: cfg.ConfigOpts, state_dir: Path) -> Path | None:
-    if options.oslo_policy.policy_file:
-        return state_dir / str(options.oslo_policy.policy_file)
-    usual = state_dir / "policy.yaml"
-    return usual if usual.exists() else None
+def _policy_file(options: cfg.ConfigOpts, state_dir: Path) -> Path:
+    name: str | None = options.oslo_policy.policy_file
+    if name:
+        _contents(state_dir / name, "[oslo_policy] policy_file")
+    return state_dir / (name or "policy.yaml")
 
 
 def _default_zone(options: cfg.ConfigOpts, zones: Sequence[Zone]) -> str | None:
