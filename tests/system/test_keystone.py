@@ -205,6 +205,23 @@ def test_a_service_token_must_be_of_a_service(place: Place) -> None:
     assert place.with_token(token, "/v3/backups", X_Service_Token="garbage").status == 401
 
 
+def test_an_application_credential_may_do_what_its_rules_say(place: Place) -> None:
+    person = place.person("demo", "member")
+    rule = {"path": "/v3/*/backups", "method": "GET", "service": "block-storage"}
+    token = place.keystone.restricted_token(person, [rule])
+    project = person.project_id
+    assert place.with_token(token, f"/v3/{project}/backups").status == 200
+    assert place.with_token(token, f"/v3/{project}/volumes").status == 401
+    made = place.service.call(
+        "POST",
+        "/volumes",
+        {"volume": {"size": 1}},
+        project=project,
+        headers={"X-Auth-Token": token},
+    )
+    assert made.status == 401
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_the_project_in_the_path_must_be_the_tokens(place: Place, role: str) -> None:
     others = place.person("alt", "member").project_id

@@ -41,6 +41,12 @@ def run(configuration: Configuration, listener: socket.socket, *, wake: Callable
         parts.close()
 
 
+def check(configuration: Configuration) -> None:
+    """Raise `ConfigurationError` or `PolicyError` for what would end the process at once."""
+    _authentication(configuration)
+    Enforcer(configuration.policy_file)
+
+
 def settings(configuration: Configuration) -> Settings:
     api = configuration.api
     by_address = configuration.unix_socket is None and configuration.is_private
