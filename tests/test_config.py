@@ -12,6 +12,7 @@ from emberkeep.api import server
 from emberkeep.api.core import FILTERS, Settings
 from emberkeep.cli.main import main
 from emberkeep.config import Configuration, ConfigurationError, load
+from emberkeep.config.identity import options_of
 from emberkeep.config.options import SECTIONS, ZONE
 from emberkeep.stores.options import StoreOptions
 
@@ -260,6 +261,8 @@ def test_a_wrong_value_is_told_with_its_option(tmp_path: Path, text: str, messag
     [
         ("[DEFAULT]\nauth_strateyg = keystone", "[DEFAULT] auth_strateyg", "auth_strategy"),
         ("[DEFAULT]\ncompletely = other", "[DEFAULT] completely", ""),
+        ("[default]\nport = 1", "[default]", "DEFAULT"),
+        ("[jobs]\nLease = 1", "[jobs] Lease", "lease"),
         ("[keystone_authtokens]\nx = 1", "[keystone_authtokens]", "keystone_authtoken"),
         ("[zone:az3]\nvolumes = none", "[zone:az3]", "zone:az2"),
         ("[zone:az1]\nvolume = none", "[zone:az1] volume", "volumes"),
@@ -272,6 +275,24 @@ def test_what_nobody_knows_is_warned_of(tmp_path: Path, text: str, what: str, me
     kind = "section" if what.endswith("]") else "option"
     like = f"; is {meant} meant?" if meant else ""
     assert warning == f"{tmp_path}/emberkeep.conf: {what}: there is no such {kind}{like}"
+
+
+def test_sections_are_known_in_any_case(tmp_path: Path) -> None:
+    configuration = of(tmp_path, "[Jobs]\nlease = 5\n[Zone:AZ1]\nvolumes = none\n")
+    assert configuration.warnings == ()
+    assert (configuration.jobs.lease, configuration.zones[0].volumes) == (5, None)
+
+
+def test_the_environment_goes_before_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OS_DEFAULT__PORT", "1234")
+    monkeypatch.setenv("OS_JOBS__LEASE", "7")
+    monkeypatch.setenv("OS_KEYSTONE_AUTHTOKEN__PASSWORD", "from-the-environment")
+    configuration = of(tmp_path, "[DEFAULT]\nport = 1\n" + AUTHTOKEN)
+    assert (configuration.port, configuration.jobs.lease) == (1234, 7)
+    section = options_of(tmp_path / "emberkeep.conf")["keystone_authtoken"]
+    assert (section.auth_url, section.password) == ("http://keystone/v3", "from-the-environment")
 
 
 def test_names_that_operators_of_cinder_write_are_known(tmp_path: Path) -> None:
