@@ -152,7 +152,7 @@ enable_proxy_headers_parsing = true
         loopback_only=True,
         filters=found.filters,
     )
-    assert found.filters["backup"] == ("name~",)
+    assert dict(found.filters) == {"backup": ("name~",), "other": ()}
     assert {found.filters[name] for name in FILTERS if name != "backup"} == {()}
 
 

@@ -239,7 +239,7 @@ def _api(options: cfg.ConfigOpts, state_dir: Path) -> ApiOptions:
 
 
 def _filters(file: Path) -> Mapping[str, tuple[str, ...]]:
-    """What members may filter by; a resource that the file does not name by nothing."""
+    """By what members may filter the lists of the resources that the file names."""
     option = "resource_query_filters_file"
     try:
         content = json.loads(_contents(file, option))
@@ -247,8 +247,7 @@ def _filters(file: Path) -> Mapping[str, tuple[str, ...]]:
         raise ValueError(f"{option}: {file}: is no JSON: {error}") from error
     if not isinstance(content, dict) or not all(map(_is_names, content.values())):
         raise ValueError(f"{option}: {file}: is no object whose values are lists of names")
-    nothing: dict[str, list[str]] = {"backup": [], "volume": [], "snapshot": [], "message": []}
-    return {resource: tuple(names) for resource, names in (nothing | content).items()}
+    return {resource: tuple(names) for resource, names in content.items()}
 
 
 def _is_names(value: Any) -> bool:
