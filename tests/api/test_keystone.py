@@ -6,7 +6,9 @@ from falcon import testing
 from emberkeep.api.app import create_app
 from emberkeep.api.authentication import Answer
 from emberkeep.api.context import Identity
-from emberkeep.api.keystone import TokenCache
+from emberkeep.api.keystone import Keystone, TokenCache
+from emberkeep.config import ConfigurationError
+from emberkeep.config.identity import options_of
 
 PROJECT = "8dca4f5a1c2d4e3f9a0b1c2d3e4f5a6b"
 REFUSAL = Answer(
@@ -93,6 +95,51 @@ def test_a_token_without_a_project_makes_nothing_and_breaks_nothing(call, token)
     made = call("POST", "/v3/volumes", token, json={"volume": {"size": 1}})
     assert made.status_code == 403
     assert made.json["forbidden"]["message"] == "This needs a token that is scoped to a project."
+
+
+# The middleware itself, with a Keystone that is away.
+
+AWAY = """\
+[keystone_authtoken]
+www_authenticate_uri = http://keystone.example
+auth_url = http://127.0.0.1:9/v3
+auth_type = password
+username = keeper
+password = hunter2
+http_request_max_retries = 0
+"""
+
+
+@pytest.fixture
+def away(tmp_path):
+    (tmp_path / "emberkeep.conf").write_text(AWAY)
+    return options_of(tmp_path / "emberkeep.conf")
+
+
+def test_when_keystone_does_not_answer_it_is_not_the_clients_fault(make_core, away, caplog):
+    client = testing.TestClient(create_app(make_core(), authentication=Keystone(away)))
+    answer = client.simulate_get("/v3/backups", headers={"X-Auth-Token": "a-token"})
+    assert answer.status_code == 503
+    assert "127.0.0.1" not in answer.text
+    assert not [word for word in ("hunter2", "a-token") if word in caplog.text + answer.text]
+    nobody = client.simulate_get("/v3/backups")
+    assert nobody.status_code == 401
+    assert nobody.headers["www-authenticate"] == 'Keystone uri="http://keystone.example"'
+    assert client.simulate_get("/").status_code == 300
+
+
+def test_with_a_delayed_decision_nobody_gets_in_either(make_core, away):
+    away.set_override("delay_auth_decision", True, group="keystone_authtoken")
+    client = testing.TestClient(create_app(make_core(), authentication=Keystone(away)))
+    forged = {"X-Identity-Status": "Confirmed", "X-Roles": "admin", "X-User-Id": "root"}
+    for headers in ({}, forged, {**forged, "X-Auth-Token": "a-token"}):
+        assert client.simulate_get("/v3/backups", headers=headers).status_code == 401
+
+
+def test_options_that_do_not_go_together_are_told(away):
+    away.set_override("memcache_security_strategy", "ENCRYPT", group="keystone_authtoken")
+    with pytest.raises(ConfigurationError, match="memcache_secret_key must be defined"):
+        Keystone(away)
 
 
 # The cache for where there is no memcached.

@@ -99,7 +99,7 @@ class ApiOptions:
 class Configuration:
     """Everything that an operator can set.
 
-    `file` may not be there.  `warnings` tell of what the file says that nobody knows.
+    `file` and `policy_file` may not be there; `warnings` tell of names in `file` that nobody knows.
     """
 
     file: Path
@@ -111,7 +111,7 @@ class Configuration:
     unix_socket: Path | None  # instead of an address and a port
     database: str  # URL
     key_file: Path
-    policy_file: Path | None
+    policy_file: Path
     message_ttl: int  # seconds
     zones: tuple[Zone, ...]
     api: ApiOptions
