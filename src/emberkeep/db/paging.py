@@ -48,14 +48,14 @@ def page(tx: Transaction, table: sa.Table, query: Query) -> sa.Select[Any]:
         marker = tx.row(
             sa.select(table).where(
                 table.c.id == query.marker,
-                *_alive(tx, table),
+                sa.not_(table.c.deleted),
                 *_visible(table, query.marker_project_id),
             )
         )
         if marker is None:
             raise MarkerNotFound(query.marker)
     order = _order(table, query)
-    selected = sa.select(table).where(*_conditions(tx, table, query))
+    selected = sa.select(table).where(*_conditions(table, query))
     if marker is not None:
         selected = selected.where(_after(order, marker))
     return (
@@ -69,7 +69,7 @@ def page(tx: Transaction, table: sa.Table, query: Query) -> sa.Select[Any]:
 
 def count(tx: Transaction, table: sa.Table, query: Query) -> int:
     """How many rows there are in all pages together."""
-    counted = sa.select(sa.func.count()).select_from(table).where(*_conditions(tx, table, query))
+    counted = sa.select(sa.func.count()).select_from(table).where(*_conditions(table, query))
     return int(tx.connection.scalar(counted) or 0)
 
 
@@ -77,16 +77,8 @@ def _visible(table: sa.Table, project_id: str | None) -> list[sa.ColumnElement[b
     return [] if project_id is None else [table.c.project_id == project_id]
 
 
-def _alive(tx: Transaction, table: sa.Table) -> list[sa.ColumnElement[bool]]:
-    """The rows that are there: not deleted, nor expired where rows expire."""
-    alive: list[sa.ColumnElement[bool]] = [sa.not_(table.c.deleted)]
-    if "expires_at" in table.c:
-        alive.append(table.c.expires_at > tx.now())
-    return alive
-
-
-def _conditions(tx: Transaction, table: sa.Table, query: Query) -> list[sa.ColumnElement[bool]]:
-    conditions = [*_alive(tx, table), *_visible(table, query.project_id)]
+def _conditions(table: sa.Table, query: Query) -> list[sa.ColumnElement[bool]]:
+    conditions = [sa.not_(table.c.deleted), *_visible(table, query.project_id)]
     for name, value in query.filters.items():
         conditions.append(_equals(table, name, value))
     for name, value in query.like.items():
