@@ -57,10 +57,12 @@ class Kept:
         default_zone: str | None,
         quotas: VolumeQuotas,
         wake: Callable[[], None] = lambda: None,
+        message_ttl: float = 2_592_000,
     ) -> None:
         """`drivers`: by back end, those that this process reaches; `zones`: their back ends.
 
-        `wake` tells workers nearby, after a commit, that there is a task.
+        `wake` tells workers nearby, after a commit, that there is a task; `message_ttl` is how many
+        seconds a message to a user is kept.
         """
         self._database = database
         self._enqueue = enqueue
@@ -69,6 +71,7 @@ class Kept:
         self._default_zone = default_zone
         self._quotas = quotas
         self._wake = wake
+        self._message_ttl = message_ttl
 
     @property
     def quotas(self) -> VolumeQuotas:
