@@ -14,17 +14,12 @@ from typing import Any
 
 import jsonschema
 
-from emberkeep.api.faults import BadRequest
+from emberkeep.api.faults import UNDECODABLE, BadRequest
 from emberkeep.api.microversions import MIN, Microversion
 
 FORMATS = jsonschema.FormatChecker(formats=())
 
 JSON = Any
-
-UNDECODABLE = (
-    "Error decoding your request. Either the URL or the request body contained characters that "
-    "could not be decoded by Cinder."
-)
 
 
 class Schema:
