@@ -279,6 +279,38 @@ def test_an_import_looks_for_a_service_before_the_record(api, rows):
     assert told(answer) == (503, "Service a.driver could not be found.")
 
 
+@pytest.mark.parametrize(
+    "path", ["/v3/backups/import_record", f"/v3/backups/{AN_ID}/import_record"]
+)
+def test_both_paths_of_an_import_check_in_the_same_order(api, rows, path):
+    bad = an_import(b"{", service="a.driver")
+    assert told(api.post(path, bad)) == (503, "Service a.driver could not be found.")
+    rows.service()
+    assert told(api.post(path, bad)) == (
+        400,
+        "Invalid input received: Can't parse backup record.",
+    )
+    other = "ffbb8af0-2cae-43fb-a7f7-c340e35f7360"
+    answer = api.post(path, an_import({"id": other, "size": 1}))
+    if AN_ID in path:
+        assert told(answer) == (400, "Request body and URI mismatch")
+    else:
+        assert answer.status_code == 201
+    denied = api.post(path, bad, roles="member,reader")
+    assert denied.json["forbidden"]["message"] == (
+        "Policy doesn't allow backup:backup-import to be performed."
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path_id"), [("GET", AN_ID), ("PUT", AN_ID), ("POST", "x"), ("POST", AN_ID[:-1])]
+)
+def test_an_import_of_another_form_is_an_unknown_route(api, method, path_id):
+    headers = {"Accept": "application/json"}
+    answer = api.request(method, f"/v3/backups/{path_id}/import_record", headers=headers)
+    assert (answer.status_code, answer.json["title"]) == (404, "Not Found")
+
+
 def test_an_import_looks_for_the_row_before_the_quota(api, rows):
     rows.service()
     taken = [rows.backup(project_id=OTHER), *(rows.backup() for _ in range(10))]
