@@ -152,14 +152,15 @@ def bodies(route: Route) -> Iterator[Any]:
     if route.schema is None:
         yield None
         return
-    root = route.schema.root
-    form = route.schema.newest["properties"][root]
+    root, form = route.schema.root, route.schema.newest
+    form = form["properties"][root] if root else form
     required = {key: _value(form["properties"][key]) for key in form.get("required", ())}
-    yield {root: required}
+    wanted = [required]
     for key, inner in form.get("properties", {}).items():
-        for theirs in THEIRS.values():
-            if "uuid" in json.dumps(inner) or key.endswith(("id", "ids")):
-                yield {root: {**required, key: theirs}}
+        if "uuid" in json.dumps(inner) or key.endswith(("id", "ids")):
+            wanted += [{**required, key: an_id} for an_id in THEIRS.values()]
+    for content in wanted:
+        yield {root: content} if root else content
 
 
 def _value(form: dict[str, Any]) -> Any:
