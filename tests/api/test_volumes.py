@@ -17,9 +17,9 @@ FOR_ADMINS = [
 TENANT = "os-vol-tenant-attr:tenant_id"
 EXTENDED = [
     TENANT,
-    "os-vol-host-attr:host",
     "os-vol-mig-status-attr:migstat",
     "os-vol-mig-status-attr:name_id",
+    "os-vol-host-attr:host",
 ]
 
 
@@ -54,7 +54,18 @@ def test_a_new_volume_is_creating(api):
 
 
 @pytest.mark.parametrize(
-    ("version", "number"), [("3.0", 1), ("3.13", 2), ("3.21", 3), ("3.48", 5), ("3.65", 8)]
+    ("version", "number"),
+    [
+        ("3.0", 1),
+        ("3.13", 2),
+        ("3.21", 3),
+        ("3.48", 5),
+        ("3.61", 6),
+        ("3.63", 7),
+        ("3.64", 7),
+        ("3.65", 8),
+        ("3.71", 8),
+    ],
 )
 def test_later_microversions_add_keys(api, rows, version, number):
     added = FOR_ADMINS[:number]
@@ -68,6 +79,24 @@ def test_a_member_is_shown_less(api, rows):
     shown = api.get(f"/v3/volumes/{volume_id}", version="3.65", **MEMBER).json["volume"]
     added = ["group_id", "shared_targets", "service_uuid", "volume_type_id", "consumes_quota"]
     assert list(shown) == [*AT_3_0, *added, TENANT, "volume_image_metadata"]
+
+
+@pytest.mark.parametrize("version", ["3.48", "3.68", "3.69"])
+def test_a_volume_tells_its_service_once_it_is_made(api, rows, version):
+    new = create(api, version, size=1).json["volume"]
+    assert (new["shared_targets"], new["service_uuid"]) == (True, None)
+    first, second, elsewhere = (
+        api.get(f"/v3/volumes/{volume_id}", version=version).json["volume"]
+        for volume_id in (rows.volume(), rows.volume(), rows.volume(backend="keeper@az2#files"))
+    )
+    assert first["shared_targets"] is False
+    assert first["service_uuid"] == second["service_uuid"] != elsewhere["service_uuid"]
+
+
+def test_the_host_is_a_hosts_backend_and_pool(api, rows):
+    shown = api.get(f"/v3/volumes/{rows.volume()}").json["volume"]
+    assert shown["os-vol-host-attr:host"] == "keeper@az1#files"
+    assert shown[TENANT] == PROJECT
 
 
 @pytest.mark.parametrize(
@@ -125,7 +154,10 @@ def test_hints_for_a_scheduler_are_accepted(api):
         ({"snapshot_id": AN_ID}, 404, f"Snapshot {AN_ID} could not be found."),
         ({"source_volid": AN_ID}, 404, f"Volume {AN_ID} could not be found."),
         ({"size": 1, "consistencygroup_id": AN_ID}, 404, f"Group {AN_ID} could not be found."),
+        ({"size": 1, "group_id": "g"}, 404, "Group g could not be found."),
         ({"size": 1, "imageRef": "x"}, 400,
+         "Invalid image identifier or unable to access requested image."),
+        ({"size": 1, "image_id": "x"}, 400,
          "Invalid image identifier or unable to access requested image."),
         ({"backup_id": AN_ID}, 404, f"Backup {AN_ID} could not be found."),
         ({"size": 1, "multiattach": None}, 400,
@@ -135,6 +167,20 @@ def test_hints_for_a_scheduler_are_accepted(api):
         ({"size": 1001}, 413,
          "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes "
          "quota. Requested 1001G, quota is 1000G and 0G has been consumed."),
+        ({"size": "x"}, 400,
+         "Invalid input for field/attribute size. Value: x. 'x' does not match '^[0-9]+$'"),
+        ({"size": "2147483648"}, 400, "Invalid input for field/attribute size. Value: 2147483648. "
+         "2147483648 is greater than the maximum of 2147483647"),
+        ({"size": 1, "description": "x" * 256}, 400,
+         "Invalid input received: description has 256 characters, more than 255."),
+        ({"size": 1, "availability_zone": ""}, 400,
+         "Invalid input for field/attribute availability_zone. Value: . '' should be non-empty"),
+        ({"size": 1, "multiattach": "maybe"}, 400, "Invalid input for field/attribute multiattach. "
+         "Value: maybe. 'maybe' is not valid under any of the given schemas"),
+        ({"size": 1, "snapshot_id": "x"}, 400, "Invalid input for field/attribute snapshot_id. "
+         "Value: x. 'x' is not valid under any of the given schemas"),
+        ({"size": 1, "metadata": {"k": None}}, 400,
+         "Invalid input for field/attribute k. Value: None. None is not of type 'string'"),
         # of two problems the first in the contract's order is told
         ({"volume_type": "fast", "snapshot_id": AN_ID}, 404,
          "Volume type with name fast could not be found."),
@@ -204,6 +250,152 @@ def test_a_volume_that_cannot_be_made_from_a_backup(api, rows, status, size, wor
 def test_a_reader_makes_no_volume(api):
     answer = api.post("/v3/volumes", {"volume": {"size": 1}}, roles="reader")
     assert fault(answer) == (403, "Policy doesn't allow volume:create to be performed.")
+
+
+@pytest.mark.parametrize(("version", "code"), [("3.12", 404), ("3.13", 400)])
+def test_a_groups_id_is_a_string_from_3_13_on(api, version, code):
+    assert create(api, version, size=1, group_id=1).status_code == code
+
+
+@pytest.mark.parametrize(
+    ("version", "backup_id", "code"),
+    [("3.46", "x", 404), ("3.47", "x", 400), ("3.46", "", 202), ("3.47", AN_ID, 404)],
+)
+def test_a_backups_id_is_a_uuid_from_3_47_on(api, version, backup_id, code):
+    assert create(api, version, size=1, backup_id=backup_id).status_code == code
+
+
+def test_without_a_role_a_source_is_told_apart(api, rows):
+    volume_id = rows.volume()
+    snapshot_id = rows.snapshot(volume_id)
+    body = {"volume": {"snapshot_id": snapshot_id}}
+    assert fault(api.post("/v3/volumes", body, roles="someone")) == (
+        403, "Policy doesn't allow volume:get_snapshot to be performed."
+    )  # fmt: skip
+    body = {"volume": {"source_volid": volume_id}}
+    assert fault(api.post("/v3/volumes", body, roles="someone")) == (
+        404, f"Volume {volume_id} could not be found."
+    )  # fmt: skip
+
+
+def test_the_quota_of_volumes(api, rows):
+    for _ in range(10):
+        rows.volume()
+    assert fault(create(api, size=1)) == (
+        413,
+        "VolumeLimitExceeded: Maximum number of volumes allowed (10) exceeded for quota 'volumes'.",
+    )
+
+
+@pytest.mark.parametrize("source", ["source_volid", "snapshot_id"])
+def test_a_copy_is_where_its_source_is(api, rows, source):
+    volume_id = rows.volume(availability_zone="az2")
+    of = {source: volume_id if source == "source_volid" else rows.snapshot(volume_id)}
+    assert create(api, **of).json["volume"]["availability_zone"] == "az2"
+    what = "source volume" if source == "source_volid" else "snapshot"
+    assert fault(create(api, **of, availability_zone="az1")) == (
+        400, f"Invalid input received: Volume must be in the same availability zone as the {what}"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "words"),
+    [
+        ("source_volid", "error", "Invalid volume: Originating source volume status must be one of "
+         "'available, in-use' values"),
+        ("snapshot_id", "creating", "Invalid snapshot: Originating snapshot status must be one of "
+         "'available' values"),
+    ],
+)  # fmt: skip
+def test_a_source_that_is_not_ready(api, rows, source, status, words):
+    if source == "source_volid":
+        of = rows.volume(status=status)
+    else:
+        of = rows.snapshot(rows.volume(), status=status)
+    assert fault(create(api, **{source: of})) == (400, words)
+
+
+# PUT
+
+
+@pytest.mark.parametrize("version", ["3.0", "3.71"])
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"name": " n "}, {"name": "n"}),
+        ({"display_name": None}, {"name": None}),
+        ({"name": "n", "display_name": "m"}, {"name": "n"}),
+        ({"description": "\td\n"}, {"description": "d"}),
+        ({"display_description": "d"}, {"description": "d"}),
+        ({"metadata": {"l": "w"}}, {"metadata": {"l": "w"}}),
+        ({"metadata": {}}, {"metadata": {}}),
+    ],
+)
+def test_a_volume_is_updated(api, rows, version, changes, expected):
+    volume_id = rows.volume(name="old", description="old", metadata={"k": "v"}, status="in-use")
+    path = f"/v3/volumes/{volume_id}"
+    before = api.get(path, version=version, **MEMBER).json["volume"]
+    answer = api.put(path, {"volume": changes}, version=version, **MEMBER)
+    assert answer.status_code == 200
+    after = answer.json["volume"]
+    assert list(after) == [key for key in before if not key.startswith("os-vol-")]
+    assert after["updated_at"] is not None
+    assert after | {"updated_at": None} == {
+        key: value for key, value in (before | expected).items() if key in after
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "code"), [("3.0", 200), ("3.52", 200), ("3.53", 400), ("3.71", 400)]
+)
+def test_an_update_of_nothing(api, rows, version, code):
+    volume_id = rows.volume(name="n")
+    answer = api.put(f"/v3/volumes/{volume_id}", {"volume": {}}, version=version)
+    assert answer.status_code == code
+    if code == 400:
+        assert fault(answer)[1] == (
+            "Invalid input for field/attribute volume. Value: {}. {} is not valid under any of the "
+            "given schemas"
+        )
+    else:
+        assert (answer.json["volume"]["name"], answer.json["volume"]["updated_at"]) == ("n", None)
+
+
+@pytest.mark.parametrize(
+    ("volume", "words"),
+    [
+        (None, "Invalid input for field/attribute volume. Value: None. None is not of type "
+         "'object'"),
+        ({"name": "x" * 256}, "Invalid input received: name has 256 characters, more than 255."),
+        ({"metadata": None}, "Invalid input for field/attribute metadata. Value: None. None is not "
+         "of type 'object'"),
+        ({"metadata": {"k": 1}}, "Invalid input for field/attribute k. Value: 1. 1 is not of type "
+         "'string'"),
+        ({"size": 3}, "Invalid input for field/attribute volume. Value: {'size': 3}. Additional "
+         "properties are not allowed ('size' was unexpected)"),
+        ({"name": 1}, "Invalid input for field/attribute name. Value: 1. 1 is not of type "
+         "'string', 'null'"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("version", ["3.0", "3.71"])
+def test_a_body_that_updates_nothing(api, rows, version, volume, words):
+    answer = api.put(f"/v3/volumes/{rows.volume()}", {"volume": volume}, version=version)
+    assert fault(answer) == (400, words)
+
+
+def test_who_may_update_a_volume(api, rows):
+    body = {"volume": {"name": "n"}}
+    own, foreign = rows.volume(), rows.volume(project_id="another")
+    assert fault(api.put(f"/v3/volumes/{own}", body, roles="reader")) == (
+        403, "Policy doesn't allow volume:update to be performed."
+    )  # fmt: skip
+    for volume_id, how in (
+        (foreign, MEMBER), (AN_ID, {}), (own, {"roles": "someone"})
+    ):  # fmt: skip
+        assert fault(api.put(f"/v3/volumes/{volume_id}", body, **how)) == (
+            404, f"Volume {volume_id} could not be found."
+        )  # fmt: skip
+    assert api.put(f"/v3/volumes/{foreign}", body).json["volume"]["name"] == "n"
 
 
 # GET
@@ -296,3 +488,77 @@ def test_snapshots_go_with_their_volume_only_if_that_is_asked(api, rows):
     assert api.delete(path).status_code == 400
     assert api.delete(f"{path}?cascade=maybe").status_code == 400
     assert api.delete(f"{path}?cascade=True").status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("status", "project_id", "code"),
+    [
+        ("available", PROJECT, 202),
+        ("error", PROJECT, 202),
+        ("backing-up", PROJECT, 400),
+        ("available", "another", 400),
+    ],
+)
+def test_a_cascade_takes_snapshots_that_may_go(api, rows, status, project_id, code):
+    volume_id = rows.volume()
+    snapshot_id = rows.snapshot(volume_id, status=status, project_id=project_id)
+    answer = api.delete(f"/v3/volumes/{volume_id}?cascade=true", **MEMBER)
+    assert answer.status_code == code
+    shown = api.get(f"/v3/snapshots/{snapshot_id}").json["snapshot"]["status"]
+    assert shown == ("deleting" if code == 202 else status)
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "query", "code"),
+    [
+        ("3.22", "creating", "force=true", 400),
+        ("3.23", "creating", "force=true", 202),
+        ("3.23", "creating", "force=false", 400),
+        ("3.23", "available", "force=maybe", 400),
+        ("3.22", "available", "force=maybe", 202),
+    ],
+)
+def test_force_is_known_from_3_23_on(api, rows, version, status, query, code):
+    volume_id = rows.volume(status=status)
+    assert api.delete(f"/v3/volumes/{volume_id}?{query}", version=version).status_code == code
+
+
+def test_force_takes_snapshots_only_in_a_cascade(api, rows):
+    volume_id = rows.volume(status="creating")
+    rows.snapshot(volume_id, status="backing-up")
+    assert fault(api.delete(f"/v3/volumes/{volume_id}?force=1")) == (
+        400,
+        "Invalid volume: Volume  must not be migrating, attached, belong to a group, have "
+        "snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.",
+    )
+    assert api.delete(f"/v3/volumes/{volume_id}?force=1&cascade=1").status_code == 202
+
+
+def test_who_may_delete_a_volume(api, rows):
+    own, foreign = rows.volume(), rows.volume(project_id="another")
+    assert fault(api.delete(f"/v3/volumes/{own}", roles="reader")) == (
+        403, "Policy doesn't allow volume:delete to be performed."
+    )  # fmt: skip
+    assert fault(api.delete(f"/v3/volumes/{own}?force=true", **MEMBER)) == (
+        403, "Policy doesn't allow volume:force_delete to be performed."
+    )  # fmt: skip
+    for volume_id, how in ((foreign, MEMBER), (AN_ID, {}), (own, {"roles": "someone"})):
+        assert fault(api.delete(f"/v3/volumes/{volume_id}", **how)) == (
+            404, f"Volume {volume_id} could not be found."
+        )  # fmt: skip
+    assert api.delete(f"/v3/volumes/{foreign}").status_code == 202
+
+
+def test_what_is_told_of_a_volume_that_cannot_go(api, rows):
+    words = (
+        "Invalid volume: Volume status must be available or error or error_restoring or "
+        "error_extending or error_managing and must not be migrating, attached, belong to a group, "
+        "have snapshots, awaiting a transfer, or be disassociated from snapshots after volume "
+        "transfer."
+    )
+    for values in (
+        {"status": "in-use"},
+        {"attach_status": "attached"},
+        {"migration_status": "migrating"},
+    ):
+        assert fault(api.delete(f"/v3/volumes/{rows.volume(**values)}")) == (400, words)

@@ -224,7 +224,7 @@ class Listable:
 
     `columns` are the table's, `renamed` those with another name in the API.  Members filter by the
     names in `always` before 3.31, by those in `allowed` from there on; `rule` is the list's policy,
-    if it has one, `all_tenants` what an admin's `all_tenants` means.
+    if it has one, `all_tenants` what an admin's `all_tenants` means, `counts` whether it counts.
     """
 
     rule: str | None
@@ -234,6 +234,7 @@ class Listable:
     allowed: tuple[str, ...]
     name_sorts_since: Microversion = MIN
     all_tenants: Callable[[str], bool] = read_all_tenants
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +261,7 @@ def wanted(call: Call, of: Listable, *, largest: int) -> Wanted:
     parameters = Parameters(call.query)
     paging = take_paging(parameters, largest)
     sort = take_sort(parameters)
-    with_count = take_with_count(parameters, call)
+    with_count = of.counts and take_with_count(parameters, call)
     check_filters(parameters, call, always=of.always, allowed=of.allowed)
     if of.rule is not None:
         call.caller.authorize(of.rule, None)

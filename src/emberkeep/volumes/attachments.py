@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from emberkeep.caller import Caller
@@ -73,7 +74,7 @@ class Attachments(Kept):
             made = attaching.reserve(tx, row, instance_uuid=instance_uuid, attach_mode=mode)
             if connector:
                 self._connect(tx, self._row(tx, volume_id), made, connector)
-            return self._attachment(tx, made.id)
+            return _as_before(self._attachment(tx, made.id), made)
 
     @staticmethod
     def _is_its_own(tx: Transaction, row: VolumeRow, instance_uuid: str | None) -> bool:
@@ -85,7 +86,10 @@ class Attachments(Kept):
     def update_attachment(
         self, caller: Caller, attachment_id: str, connector: Mapping[str, Any]
     ) -> AttachmentRow:
-        """Connect what was reserved.  Raises what `authorize` raises, `Conflict`."""
+        """Connect what was reserved; the attachment, its status as it was.
+
+        Raises what `authorize` raises, `Conflict`.
+        """
         with self._database.writing() as tx:
             found, row = self._both(tx, caller, attachment_id)
             caller.authorize("volume:attachment_update", found.project_id)
@@ -100,7 +104,7 @@ class Attachments(Kept):
                     f"Resource conflict: duplicate connectors detected on volume {row.id}"
                 )
             self._connect(tx, row, found, connector)
-            return self._attachment(tx, attachment_id)
+            return _as_before(self._attachment(tx, attachment_id), found)
 
     def complete_attachment(self, caller: Caller, attachment_id: str) -> None:
         """The server has the volume now.  Raises what `authorize` raises."""
@@ -173,6 +177,11 @@ class Attachments(Kept):
         found = self._attachment(tx, attachment_id, caller.sees)
         row = self._held(tx, found.volume_id)
         return self._attachment(tx, attachment_id, caller.sees), row
+
+
+def _as_before(after: AttachmentRow, before: AttachmentRow) -> AttachmentRow:
+    """What Cinder shows of a connection that was made just now: how it began."""
+    return replace(after, attach_status=before.attach_status, attach_time=before.attach_time)
 
 
 def _mode(row: VolumeRow) -> str:

@@ -14,6 +14,7 @@ from emberkeep.volumes.attachments import Attachments
 from emberkeep.volumes.errors import Conflict, InvalidInput, InvalidVolume
 from emberkeep.volumes.kept import GIVEN_BACK, TAKEN, is_migrating
 
+_OF_A_SERVER = "ConflictNovaUsingAttachment: Detach volume from instance  using the Compute API"
 _ACTIONS = "volume_extension:volume_actions:"
 
 
@@ -87,8 +88,9 @@ class Connections(Attachments):
                 table.change(tx, volume_id, status="in-use", admin_metadata=admin_metadata)
                 return
             if row.status == "in-use" and not row.migration_status:
-                raise _not_attached(
-                    "volume is already attached and multiple attachments are not enabled"
+                raise InvalidVolume(
+                    "Invalid volume: volume is already attached and multiple attachments are not "
+                    "enabled"
                 )
             attaching.reserve(
                 tx,
@@ -135,7 +137,7 @@ class Connections(Attachments):
         else:
             ended = known
         if len(ended) > 1 or (attachment_id is not None and not ended):
-            raise Conflict("Detach volume from instance  using the Compute API")
+            raise Conflict(_OF_A_SERVER)
         if row.status == "maintenance":
             raise InvalidVolume(
                 "Invalid volume: The volume cannot be detached in maintenance mode."
@@ -165,7 +167,7 @@ class Connections(Attachments):
         with self._database.writing() as tx:
             row = self._for(tx, caller, volume_id, "terminate_connection")
             if len(attachments.of_volumes(tx, [volume_id])) > 1:
-                raise Conflict("Detach volume from instance  using the Compute API")
+                raise Conflict(_OF_A_SERVER)
             caller.authorize(_ACTIONS + "unreserve", row.project_id)
             self._unreserve(tx, row)
 
@@ -178,9 +180,11 @@ class Connections(Attachments):
 
 def _check_may_attach(row: VolumeRow, mode: str) -> None:
     if row.status in GIVEN_BACK | TAKEN:
-        raise _not_attached(f"Volume {row.id} is {row.status}")
+        raise InvalidVolume(
+            f"Invalid volume: Volume {row.id} can not be attached while it is {row.status}."
+        )
     if row.status == "attaching" and row.admin_metadata.get("attached_mode") not in (None, mode):
-        raise _not_attached("being attached by different mode")
+        raise InvalidVolume("Invalid volume: being attached by different mode")
 
 
 def _known(
@@ -193,10 +197,6 @@ def _known(
         if instance_uuid is None and row.attached_host == host:
             return row
     return None
-
-
-def _not_attached(why: str) -> InvalidVolume:
-    return InvalidVolume(f"Error attaching volume - InvalidVolume: Invalid volume: {why}")
 
 
 def _sanitized(host: str) -> str:

@@ -67,6 +67,7 @@ def _list(core: Core, call: Call, view: Callable[[AttachmentRow], dict[str, Any]
         always=FILTERS,
         allowed=FILTERS,
         all_tenants=lambda _text: True,
+        counts=False,
     )
     asked = listing.wanted(call, listable, largest=core.settings.osapi_max_limit)
     query = filtering.query(call, asked, filtering.ATTACHMENT, asked.filters.equal)

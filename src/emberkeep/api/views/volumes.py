@@ -1,5 +1,6 @@
 """Volumes as JSON: the summary, the reply to a create, and the detail, each by microversion."""
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,8 +63,9 @@ def _since(call: Call, volume: VolumeRow) -> dict[str, Any]:
     if version >= v3(21) and is_admin:
         added["provider_id"] = None
     if version >= v3(48):
-        added["shared_targets"] = False
-        added["service_uuid"] = None
+        made = volume.status != "creating"  # before, no service is known to have it
+        added["shared_targets"] = not made
+        added["service_uuid"] = _service_uuid(volume.backend) if made else None
     if version >= v3(61) and is_admin:
         added["cluster_name"] = None
     if version >= v3(63):
@@ -73,6 +75,11 @@ def _since(call: Call, volume: VolumeRow) -> dict[str, Any]:
     return added
 
 
+def _service_uuid(backend: str) -> str:
+    """The same for all volumes of a back end: clients use it to take turns there."""
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"cinder-volume {backend}"))
+
+
 def detail(
     volume: VolumeRow, call: Call, attachments: Sequence[AttachmentRow] = ()
 ) -> dict[str, Any]:
@@ -80,11 +87,11 @@ def detail(
     document = created(volume, call, attachments)
     if call.allows("volume_extension:volume_tenant_attribute"):
         document["os-vol-tenant-attr:tenant_id"] = volume.project_id
-    if call.allows("volume_extension:volume_host_attribute"):
-        document["os-vol-host-attr:host"] = volume.backend
     if call.allows("volume_extension:volume_mig_status_attribute"):
         document["os-vol-mig-status-attr:migstat"] = volume.migration_status
         document["os-vol-mig-status-attr:name_id"] = None
+    if call.allows("volume_extension:volume_host_attribute"):
+        document["os-vol-host-attr:host"] = volume.backend
     if volume.image_metadata and call.allows("volume_extension:volume_image_metadata:show"):
         document["volume_image_metadata"] = volume.image_metadata
     return document
