@@ -6,6 +6,10 @@ PROJECT = "8dca4f5a1c2d4e3f9a0b1c2d3e4f5a6b"
 AN_ID = "5e851e08-3d6f-46cf-8343-71edee572b0a"
 MEMBER = {"roles": "member,reader"}
 BASE = "http://localhost:8776"
+UNDECODABLE = (
+    "Error decoding your request. Either the URL or the request body contained characters that "
+    "could not be decoded by Cinder."
+)
 
 
 @pytest.fixture
@@ -84,6 +88,20 @@ def test_what_a_query_finds(api, three, query, found):
         ("display_name=a", "a"),
         ("name~=a", "a"),
         ("limit=1&limit=2", ""),
+        ("with_count=1&with_count=0", ""),
+        ("repository=x", ""),
+        ("root~=0", ""),
+        ("created_at=2026-01-01T00:00:00", ""),
+        ("deleted=true", ""),
+        ("is_incremental=false", ""),
+        ("status~=err", "a"),
+        ("volume_id~=-", "bac"),
+        ("unknown~=x", ""),
+        ("name~=%25", "bac"),
+        ("name~=", "bac"),
+        ("name=a;status=error", "a"),
+        ("host=x", ""),
+        ("limit=1_0", "bac"),
         ("project_id=another", "bac"),  # overridden by the caller's own
         ("all_tenants=1&project_id=another", "x"),
         ("all_tenants=true", "xbac"),
@@ -118,6 +136,27 @@ def test_an_admin_filters_by_any_column(api, rows, three, query, found):
         ("with_count=", 400, "Value '' for 'with_count' is not a boolean."),
         ("with_count=2", 400, "Value '2' for 'with_count' is not a boolean."),
         ("a=1&name=x&b=2", 400, "Invalid filters a,b are found in query options."),
+        ("a;b=1", 400, "Invalid filters a,b are found in query options."),
+        (
+            "all_tenants=1&all_tenants=0",
+            400,
+            "Invalid filters all_tenants are found in query options.",
+        ),
+        ("name%00=1", 400, "Invalid filters name\0 are found in query options."),
+        ("status~=x", 400, "Invalid filters status~ are found in query options."),
+        ("Name=x", 400, "Invalid filters Name are found in query options."),
+        ("name=%FF", 400, UNDECODABLE),
+        ("%FF=1&limit=x", 400, UNDECODABLE),
+        ("sort=repository", 400, "Invalid input received: Invalid sort key"),
+        ("sort=size_bytes", 400, "Invalid input received: Invalid sort key"),
+        ("sort_key=", 400, "Invalid input received: Invalid sort key"),
+        ("sort=name,display_name", 400, "Invalid input received: Invalid sort key"),
+        (
+            "sort=name&sort_dir=asc",
+            400,
+            "The 'sort_key' and 'sort_dir' parameters are deprecated and cannot be used with the "
+            "'sort' parameter.",
+        ),
         ("limit=1&limit=2", 400, "Invalid filters limit are found in query options."),
         ("name~=x", 400, "Invalid filters name~ are found in query options."),
         ("%C3%A4=x", 400, "Filter keys can only contain ASCII characters."),
@@ -173,6 +212,16 @@ def test_a_like_filter_works_where_it_is_configured(make_api, three):
     assert names(api.get("/v3/backups?name~=b", **MEMBER)) == "b"
     assert names(api.get("/v3/backups?name=b", **MEMBER)) == "b"
     assert api.get("/v3/backups?name~=b", version="3.33", **MEMBER).status_code == 400
+
+
+@pytest.mark.parametrize("query", ["status~=err", "display_name~=a"])
+def test_an_admins_like_filter_is_older_than_members(api, three, query):
+    assert names(api.get(f"/v3/backups?{query}", version="3.0")) == "a"
+
+
+def test_before_3_31_an_admins_name_like_is_ignored(api, three):
+    assert names(api.get("/v3/backups?name~=a", version="3.30")) == "bac"
+    assert names(api.get("/v3/backups?unknown~=a", version="3.30")) == ""
 
 
 def test_the_count_ignores_the_page(api, three):

@@ -12,7 +12,7 @@ from tests.stage import CALLER, Stage
 from tests.world import a_caller
 
 from emberkeep.backups import records
-from emberkeep.backups.errors import (, QuotaExceeded
+from emberkeep.backups.errors import (
     InvalidBackup,
     InvalidInput,
     Malformed,

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import falcon
 
 from emberkeep.api import policies
+from emberkeep.api.faults import UNDECODABLE, BadRequest
 from emberkeep.api.microversions import Microversion
 from emberkeep.caller import Caller
 
@@ -100,9 +101,16 @@ def caller(identity: Identity, request_id: str) -> Caller:
 
 
 def query_items(req: falcon.Request) -> tuple[tuple[str, str], ...]:
-    """The query string's names and values; a NUL, which no database takes, is replaced."""
-    items = parse_qsl(req.query_string, keep_blank_values=True, errors="replace")
-    return tuple((without_nul(key), without_nul(value)) for key, value in items)
+    """The query string's names and values; a NUL in a value, which no database takes, is replaced.
+
+    Raises `BadRequest` if it is no UTF-8.
+    """
+    query = req.query_string.replace(";", "&")
+    try:
+        items = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise BadRequest(UNDECODABLE) from None
+    return tuple((key, without_nul(value)) for key, value in items)
 
 
 def without_nul(text: str) -> str:

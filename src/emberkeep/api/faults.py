@@ -14,6 +14,10 @@ GENERIC = (
     "The server could not comply with the request since it is either malformed or otherwise"
     " incorrect."
 )
+UNDECODABLE = (
+    "Error decoding your request. Either the URL or the request body contained characters that "
+    "could not be decoded by Cinder."
+)
 UNEXPECTED = "The server has either erred or is incapable of performing the requested operation."
 
 _TOKEN = r"[\w!#$%&'*+.^`|~-]+"

@@ -144,8 +144,10 @@ def check_directions(sort: Sort) -> None:
 
 def take_with_count(parameters: Parameters, call: Call) -> bool:
     """Whether the total is asked for; before 3.45 the parameter is nothing special."""
-    if call.version < COUNTING or (text := parameters.take("with_count")) is None:
+    if call.version < COUNTING or "with_count" not in parameters:
         return False
+    text = parameters.values["with_count"]  # given twice, the last counts, and one stays behind
+    parameters.take("with_count")
     word = boolean_word(text)
     if word is None:
         raise BadRequest(f"Value '{text}' for 'with_count' is not a boolean.")
@@ -165,13 +167,15 @@ def check_filters(
         raise BadRequest("Filter keys can only contain ASCII characters.")
     if call.caller.is_admin:
         if not strict:
-            _drop_all(parameters, [name for name in parameters.names if name.endswith("~")])
+            parameters.drop("name~")
         return
     if not strict:
         _drop_all(parameters, [name for name in parameters.names if name not in always])
         return
-    known = {"all_tenants", *_allowed(allowed, like=call.version >= LIKE_FILTERS)}
+    known = _allowed(allowed, like=call.version >= LIKE_FILTERS)
     unknown = [name for name in parameters.names if name not in known]
+    if "all_tenants" in unknown:
+        unknown.remove("all_tenants")  # forgiven, once
     if unknown:
         raise BadRequest(f"Invalid filters {','.join(unknown)} are found in query options.")
 
@@ -270,11 +274,16 @@ def wanted(call: Call, of: Listable, *, largest: int) -> Wanted:
     renamed = of.renamed if call.version >= of.name_sorts_since else {}
     return Wanted(
         paging=paging,
-        sort=tuple((renamed.get(key, key), direction) for key, direction in sort),
+        sort=tuple((_column(renamed.get(key, key), of), direction) for key, direction in sort),
         filters=filters(parameters, of.renamed),
         all_tenants=all_tenants,
         with_count=with_count,
     )
+
+
+def _column(key: str, of: Listable) -> str:
+    """The key, or one that no table has in the place of a column that clients don't know."""
+    return key if key in of.columns else ""
 
 
 def query_for(call: Call, asked: Wanted) -> Query:

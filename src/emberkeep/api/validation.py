@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonschema
 
-from emberkeep.api.faults import BadRequest
+from emberkeep.api.faults import UNDECODABLE, BadRequest
 from emberkeep.api.microversions import MIN, Microversion
 
 FORMATS = jsonschema.FormatChecker(formats=())
@@ -49,11 +49,6 @@ _Validator = _extend(
 )
 
 JSON = Any
-
-UNDECODABLE = (
-    "Error decoding your request. Either the URL or the request body contained characters that "
-    "could not be decoded by Cinder."
-)
 
 
 class Schema:

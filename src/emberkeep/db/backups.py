@@ -55,6 +55,7 @@ class Backup:
 
 
 COLUMNS = frozenset(Backup.__slots__)
+OWN_COLUMNS = frozenset(("repository", "domain", "root", "root_sha256", "size_bytes"))
 
 
 @dataclass(frozen=True, slots=True)

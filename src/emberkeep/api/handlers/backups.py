@@ -14,7 +14,7 @@ from emberkeep.api.views import backups as views
 from emberkeep.backups import records
 from emberkeep.backups.records import Record
 from emberkeep.backups.service import KEEP, NewBackup, Page, Query
-from emberkeep.db.backups import COLUMNS, Backup
+from emberkeep.db.backups import COLUMNS, OWN_COLUMNS, Backup
 from emberkeep.volumes.errors import VolumeNotFound
 
 
@@ -135,14 +135,14 @@ def _list(
 ) -> Reply:
     listable = Listable(
         rule="backup:get_all",
-        columns=COLUMNS,
+        columns=COLUMNS - OWN_COLUMNS,
         renamed={"name": "display_name"},
         always=("name", "status", "volume_id"),
         allowed=core.settings.filters["backup"],
         name_sorts_since=v3(37),
     )
     asked = listing.wanted(call, listable, largest=core.settings.osapi_max_limit)
-    if asked.matches_nothing(COLUMNS):
+    if asked.matches_nothing(listable.columns):
         page = Page([], 0 if asked.with_count else None)
     else:
         page = core.backups.list(call.caller, _query(asked))
