@@ -143,10 +143,11 @@ minors = st.integers(0, 71)
 def near_misses(draw: st.DrawFn) -> tuple[str, str, bytes]:
     """A route, and a body that has its root and some of its keys."""
     route = draw(st.sampled_from(WITH_BODY))
-    root = route.schema.root
-    known = [place[1] for place in within(route.schema.newest) if len(place) == 2]
+    root, depth = route.schema.root, 2 if route.schema.root else 1
+    known = [place[-1] for place in within(route.schema.newest) if len(place) == depth]
     inner = st.sampled_from(known) | keys if known else keys
-    body = {root: draw(st.dictionaries(inner, values, max_size=5) | values)}
+    content = draw(st.dictionaries(inner, values, max_size=5) | values)
+    body = {root: content} if root or not isinstance(content, dict) else content
     if draw(st.integers(0, 9)) == 0:
         body[draw(keys)] = draw(values)
     return route.method, filled(route.path), json.dumps(body).encode()

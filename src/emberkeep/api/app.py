@@ -229,6 +229,8 @@ def _send_json(req: falcon.Request, resp: falcon.Response, document: object | No
     accept = req.env.get("HTTP_ACCEPT", "")
     own = quality(_OWN_MEDIA_TYPE, accept) > quality("application/json", accept)
     resp.content_type = _OWN_MEDIA_TYPE if own else "application/json"
+    if resp.status == falcon.HTTP_204:
+        resp.content_type = None  # of nothing
     if document is not None:
         resp.data = json.dumps(document).encode()
 

@@ -131,7 +131,8 @@ class Connections(Attachments):
         known = attachments.of_volumes(tx, [row.id])
         if attachment_id is not None:
             other = attachments.get(tx, attachment_id)
-            if other is not None and other.volume_id != row.id:
+            ours = other is not None and other.project_id == row.project_id
+            if other is not None and ours and other.volume_id != row.id:
                 raise InvalidInput("Invalid input received: Mismatched volume and attachment")
             ended = [found for found in known if found.id == attachment_id]
         else:
