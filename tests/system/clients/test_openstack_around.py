@@ -87,7 +87,7 @@ def test_a_volume_in_use(
     volume = project.volume("data", seed=1)
     cinder = cinder_of(project, tmp_path, listing)
     connector = ("--connect", "True", "--host", "host", "--mountpoint", "/dev/vdb")
-    attachment = fields(cinder("attachment-create", volume, *connector))["ID"]
+    attachment = fields(cinder("attachment-create", volume, *connector))["id"]
     cinder("attachment-complete", attachment)
     assert project.show("volume", volume)["status"] == "in-use"
     openstack("volume", "attachment", "list")
