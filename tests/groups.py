@@ -25,6 +25,7 @@ GROUPS: dict[str, list[str]] = {
     "kill stores": ["-m", "slow", "tests/system/test_kill_stores.py"],
     "silent store": ["-m", "slow", "tests/system/test_silent_store.py"],
     "memory": ["-m", "slow", "tests/system/test_memory.py"],
+    "tempest": ["-m", "slow", "-s", "tests/system/test_tempest.py"],
     # The page docs/clients.md is compared with what they see, too.
     "clients": ["-n", "2", "--dist", "loadfile", "-m", "slow", "tests/system/clients"],
     "demo": ["-m", "slow", "tests/system/test_demo.py"],

@@ -5,6 +5,7 @@ import pytest
 from emberkeep.api.faults import BadRequest
 from emberkeep.api.microversions import v3
 from emberkeep.api.schemas import backups as schemas
+from emberkeep.api.validation import DESCRIPTION
 
 AN_ID = "5e851e08-3d6f-46cf-8343-71edee572b0a"
 LONG = "x" * 256
@@ -13,6 +14,7 @@ BOOLEANS = (
     "False, 'False', 'FALSE', 'false', '0', 'OFF', 'Off', 'off', 'NO', 'No', 'no', 'n', 'f']"
 )
 KEYS = "'^[a-zA-Z0-9-_:. /]{1,255}$'"
+NOT_PRINTABLE = f"does not match {DESCRIPTION['pattern']!r}"
 ANY_SCHEMA = "is not valid under any of the given schemas"
 
 
@@ -59,6 +61,15 @@ def field(name, value, words):
             {"backup": {"volume_id": 1, "container": 2}},
             field("volume_id", 1, "1 is not of type 'string'"),
         ),
+        ({"backup": []}, field("backup", [], "[] is not of type 'object'")),
+        (
+            {"backup": {"volume_id": AN_ID, "x": 1}, "y": 2},
+            field(
+                "backup",
+                {"volume_id": AN_ID, "x": 1},
+                "Additional properties are not allowed ('x' was unexpected)",
+            ),
+        ),
         ({"backup": {"name": 1}, "x": 1}, field("name", 1, "1 is not of type 'string', 'null'")),
     ],
 )
@@ -78,6 +89,10 @@ def test_the_first_problem_of_a_create_body_is_told(body, words):
         ("volume_id", "", "'' is not a 'uuid'"),
         ("volume_id", "vol", "'vol' is not a 'uuid'"),
         ("volume_id", f"{AN_ID}0", f"'{AN_ID}0' is not a 'uuid'"),
+        ("volume_id", f"uuid:{AN_ID}", None),
+        ("volume_id", "-".join(AN_ID.replace("-", "")), None),
+        ("volume_id", f" {AN_ID}", f"' {AN_ID}' is not a 'uuid'"),
+        ("volume_id", f"{AN_ID}\n", f"'{AN_ID}\\n' is not a 'uuid'"),
         ("snapshot_id", None, None),
         ("snapshot_id", AN_ID, None),
         ("snapshot_id", "", f"'' {ANY_SCHEMA}"),
@@ -94,11 +109,14 @@ def test_the_first_problem_of_a_create_body_is_told(body, words):
         ("description", None, None),
         ("description", "schön\u00a0", None),
         ("description", "one line\n", None),
-        ("description", "two\nlines", "'two\\nlines' is not a 'description'"),
-        ("description", "a\tb", "'a\\tb' is not a 'description'"),
-        ("description", "🔥", "'🔥' is not a 'description'"),
-        ("description", "\u2028", "'\\u2028' is not a 'description'"),
-        ("description", "\u200b", "'\\u200b' is not a 'description'"),
+        ("description", "two\nlines", f"'two\\nlines' {NOT_PRINTABLE}"),
+        ("description", "a\tb", f"'a\\tb' {NOT_PRINTABLE}"),
+        ("description", "🔥", f"'🔥' {NOT_PRINTABLE}"),
+        ("description", "\u2028", f"'\\u2028' {NOT_PRINTABLE}"),
+        ("description", "one line\n\n", f"'one line\\n\\n' {NOT_PRINTABLE}"),
+        ("description", "\ue000", f"'\\ue000' {NOT_PRINTABLE}"),
+        ("description", "\u3000x", None),
+        ("description", "\u200b", f"'\\u200b' {NOT_PRINTABLE}"),
         ("force", True, None),
         ("force", "t", None),
         ("incremental", "OFF", None),
@@ -159,6 +177,11 @@ def test_a_key_is_refused_below_its_microversion(schema, key, value, since):
         (schemas.UPDATE, {"backup": {}}, None),
         (schemas.UPDATE, {"backup": {"name": None, "description": None}}, None),
         (schemas.UPDATE, {"backup": None}, field("backup", None, "None is not of type 'object'")),
+        (
+            schemas.UPDATE,
+            {"backup": []},
+            field("backup", [], "[] is not of type 'object', 'null'"),
+        ),
         (schemas.UPDATE, {"name": "x"}, "'backup' is a required property"),
         (
             schemas.UPDATE,
@@ -215,6 +238,12 @@ def test_the_bodies_of_the_other_requests(schema, body, words):
 def test_a_records_url_is_padded_base64(url, words):
     body = {"backup-record": {"backup_service": "", "backup_url": url}}
     assert complaint(schemas.IMPORT, body, 0) == (words and field("backup_url", url, words))
+
+
+def test_a_description_is_told_what_it_may_hold():
+    pattern = DESCRIPTION["pattern"]
+    assert pattern.startswith("^[\\ -\\~\xa0-¬®-ͷ")
+    assert pattern.endswith("￼-�]*$")
 
 
 def test_a_deeply_nested_value_is_a_complaint_not_a_crash():

@@ -7,6 +7,10 @@ import pytest
 
 AN_ID = "5e851e08-3d6f-46cf-8343-71edee572b0a"
 MEMBER = {"roles": "member,reader"}
+GENERIC = (
+    "The server could not comply with the request since it is either malformed or otherwise "
+    "incorrect."
+)
 
 
 def fault(answer):
@@ -262,10 +266,27 @@ def test_an_export_is_a_pair_that_can_be_imported(api, backup):
             "Error decoding your request. Either the URL or the request body contained "
             "characters that could not be decoded by Cinder.",
         ),
+        (
+            encoded(["id"]),
+            "Invalid input received: Provided backup record is missing size attribute",
+        ),
+        (
+            encoded("identity"),
+            "Invalid input received: Provided backup record is missing size attribute",
+        ),
+        (encoded([]), "Invalid input received: Provided backup record is missing an id"),
+        (encoded("x"), "Invalid input received: Provided backup record is missing an id"),
+        (encoded(["id", "size"]), GENERIC),
+        (encoded(None), GENERIC),
+        (encoded(True), GENERIC),
+        (encoded(7), GENERIC),
+        (encoded({"id": AN_ID, "size": None}), GENERIC),
+        (encoded({"id": AN_ID, "size": "1"}), GENERIC),
+        (encoded({"id": AN_ID.upper(), "size": 1}), None),
+        (encoded({"id": None, "size": 1}), None),
         (encoded({"id": "no uuid", "size": 1}), None),
         (encoded({"id": AN_ID, "size": -1}), None),
         (encoded({"id": AN_ID, "size": 1.5}), None),
-        (encoded(7), None),
     ],
 )
 def test_a_record_that_cannot_be_imported(api, rows, url, words):
@@ -274,6 +295,18 @@ def test_a_record_that_cannot_be_imported(api, rows, url, words):
     assert answer.status_code == 400, answer.text
     if words is not None:
         assert fault(answer) == (400, "badRequest", words)
+
+
+def test_a_record_of_any_size_is_measured_by_the_quota(api, rows):
+    rows.service()
+    answer = api.post(
+        "/v3/backups/import_record", an_import(encoded({"id": AN_ID, "size": 10**12}))
+    )
+    assert answer.status_code == 413
+    assert answer.json["overLimit"]["message"] == (
+        "VolumeBackupSizeExceedsAvailableQuota: Requested backup exceeds allowed Backup gigabytes "
+        "quota. Requested 1000000000000G, quota is 1000G and 0G has been consumed."
+    )
 
 
 def test_an_id_that_is_taken_cannot_be_imported(api, backup):

@@ -74,11 +74,11 @@ def test_a_whole_document(api, rows):
         (
             "3.64",
             ["metadata", "encryption_key_id"],
-            ["metadata", OWNER, "user_id", "encryption_key_id"],
+            ["metadata", "encryption_key_id", OWNER, "user_id"],
         ),
     ],
 )
-def test_later_microversions_add_keys_at_the_end(api, rows, version, for_members, for_admins):
+def test_later_microversions_add_keys_in_cinders_order(api, rows, version, for_members, for_admins):
     backup_id = rows.backup(encryption_key_id=AN_ID)
     member = shown(api, backup_id, version=version, roles="member,reader")
     admin = shown(api, backup_id, version=version)

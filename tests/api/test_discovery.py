@@ -38,6 +38,16 @@ def test_v3_redirects_to_its_document(api):
     assert answer.status_code == 302
     assert answer.headers["location"] == "http://localhost:8776/v3/"
     assert answer.content == b""
+    assert answer.headers["content-type"] == "text/plain; charset=utf8"
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.72", "2.0", "abc"])
+def test_the_redirect_has_no_version(api, version):
+    answer = api.get("/v3", version=version)
+    assert answer.status_code == 302
+    assert "openstack-api-version" not in answer.headers
+    assert "x-compute-request-id" not in answer.headers
+    assert answer.headers["x-openstack-request-id"].startswith("req-")
 
 
 @pytest.mark.parametrize("path", ["/", "/v3/"])

@@ -78,6 +78,24 @@ def test_the_header_of_an_older_api_is_ignored(api):
     assert answer.headers["openstack-api-version"] == "volume 3.0"
 
 
-def test_the_media_type_of_the_volume_api_is_echoed(api):
-    own = "application/vnd.openstack.volume+json"
-    assert api.get("/v3/", headers={"Accept": own}).headers["content-type"] == own
+OWN = "application/vnd.openstack.volume+json"
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (OWN, OWN),
+        (OWN.upper(), OWN),
+        (f"text/html, {OWN}", OWN),
+        ("application/json;q=0.2, */*;q=0.5", OWN),
+        (f"{OWN};q=0.5, application/json", "application/json"),
+        (f"{OWN}, application/json", "application/json"),
+        (f"{OWN};q=0", "application/json"),
+        (f"{OWN};version=3", "application/json"),
+        ("text/html", "application/json"),
+        ("*/*", "application/json"),
+        ("nonsense", "application/json"),
+    ],
+)
+def test_the_media_type_of_the_volume_api_is_echoed(api, accept, content_type):
+    assert api.get("/v3/", headers={"Accept": accept}).headers["content-type"] == content_type

@@ -28,6 +28,7 @@ OURS = {
     "snapshot": "11111111-0000-4000-8000-000000000002",
     "backup": "11111111-0000-4000-8000-000000000003",
     "second backup": "11111111-0000-4000-8000-000000000004",
+    "volume that only they backed up": "11111111-0000-4000-8000-000000000005",
 }
 THEIRS = {
     "volume": "22222222-0000-4000-8000-000000000001",
@@ -36,6 +37,7 @@ THEIRS = {
     "increment": "22222222-0000-4000-8000-000000000004",
     "failure": "22222222-0000-4000-8000-000000000005",
     "backup of ours": "22222222-0000-4000-8000-000000000006",
+    "only backup of ours": "22222222-0000-4000-8000-000000000007",
 }
 WHO = ["member,reader", "reader", "visitor"]
 COLUMNS = sorted({*tables.backups.c.keys(), *tables.volumes.c.keys(), "name", "nothing"})
@@ -48,6 +50,7 @@ def at(seconds: int) -> datetime:
 def furnish(rows: Rows) -> None:
     """What we have."""
     volume = rows.volume(id=OURS["volume"], name="shared name", created_at=at(10))
+    rows.volume(id=OURS["volume that only they backed up"], created_at=at(15))
     rows.snapshot(volume, id=OURS["snapshot"], name="shared name", created_at=at(20))
     for key, seconds in (("backup", 30), ("second backup", 50)):
         rows.backup(
@@ -70,10 +73,14 @@ def furnish_others(rows: Rows) -> None:
         display_name="shared name", created_at=at(60), **theirs,
     )  # fmt: skip
     rows.backup(id=THEIRS["failure"], status="error", fail_reason="theirs", **theirs)
-    rows.backup(
-        id=THEIRS["backup of ours"], volume_id=OURS["volume"], parent_id=OURS["backup"],
-        created_at=at(70), data_timestamp=at(70), **theirs,
-    )  # fmt: skip
+    for key, of, parent in (
+        ("backup of ours", "volume", OURS["backup"]),
+        ("only backup of ours", "volume that only they backed up", None),
+    ):
+        rows.backup(
+            id=THEIRS[key], volume_id=OURS[of], parent_id=parent, created_at=at(70),
+            data_timestamp=at(70), **theirs,
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +178,11 @@ def _value(form: dict[str, Any]) -> Any:
         case {"type": "integer"} | {"type": ["integer", *_]}:
             return 1
     return "x"
+
+
+def test_their_backups_are_no_parents_of_ours(services: Any) -> None:
+    wanted = {"volume_id": OURS["volume that only they backed up"], "incremental": True}
+    assert not differing(services, "POST", "/v3/backups", {"backup": wanted})
 
 
 @pytest.mark.parametrize("who", WHO)

@@ -23,7 +23,8 @@ JSON = {"Accept": "application/json"}
         ("GET", "/v3/not_a_project/backups"),
         ("GET", "/v3/backups/"),
         ("GET", "/v3/backups.xml"),
-        ("GET", f"/v3/backups/{AN_ID}.xml"),
+        ("GET", "/v3/backups/.json"),
+        ("GET", f"/v3/backups/{AN_ID}/export_record.xml"),
         ("PATCH", "/v3/backups"),
         ("PUT", "/v3/backups"),
         ("DELETE", "/v3/backups"),
@@ -58,6 +59,12 @@ def test_an_unknown_path_or_method_is_no_fault(api, method, path):
         ("application/json", "application/json"),
         ("text/html;q=0.5, application/json", "application/json"),
         ("application/*", "application/json"),
+        ("application/json;q=0.5, text/html;q=0.4", "application/json"),
+        ("APPLICATION/JSON", "application/json"),
+        ("application/json; charset=utf-8", "text/plain; charset=UTF-8"),
+        ("text/html;level=1", "text/plain; charset=UTF-8"),
+        ("nonsense", "text/html; charset=UTF-8"),
+        ("application/json;q=x", "text/html; charset=UTF-8"),
     ],
 )
 def test_the_form_follows_what_the_client_accepts(api, accept, content_type):
@@ -67,14 +74,24 @@ def test_the_form_follows_what_the_client_accepts(api, accept, content_type):
 
 
 def test_the_plain_form_is_the_status_and_a_sentence(api):
-    words = api.get("/v2").text.rstrip()
-    assert words == "404 Not Found\n\nThe resource could not be found."
+    words = api.get("/v2").text
+    assert words == "404 Not Found\n\nThe resource could not be found.\n\n   "
+
+
+def test_the_html_form_is_a_page(api):
+    page = api.get("/v2", headers={"Accept": "*/*"}).text
+    assert page == (
+        "<html>\n <head>\n  <title>404 Not Found</title>\n </head>\n <body>\n"
+        "  <h1>404 Not Found</h1>\n  The resource could not be found.<br /><br />\n\n\n\n"
+        " </body>\n</html>"
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/v3/", "/v3/backups", "/nowhere"])
 def test_head_is_not_found_and_options_is_empty(api, path):
     head, options = api.request("HEAD", path), api.request("OPTIONS", path)
     assert (head.status_code, head.content) == (404, b"")
+    assert head.headers["content-type"] == "text/html; charset=UTF-8"
     assert (options.status_code, options.content) == (200, b"")
     assert not [name for name in options.headers if name.startswith("access-control")]
 
@@ -103,9 +120,38 @@ def test_a_large_body_is_refused_before_anything_else(api):
     answer = api.request("POST", "/v3/nowhere", raw=b"x" * 114689, headers=JSON, token=None)
     assert answer.status_code == 413
     assert answer.json == {
-        "message": "Request is too large. Larger than max_request_body_size (114688)."
+        "message": "Request is too large. Larger than max_request_body_size (%s)."
         "<br /><br />\n\n\n",
         "code": "413 Request Entity Too Large",
         "title": "Request Entity Too Large",
     }
     assert "retry-after" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path_id", "told"),
+    [
+        ("db.2026", "db.2026"),
+        ("nightly.", "nightly."),
+        ("nightly.xml", "nightly.xml"),
+        ("nightly.json", "nightly"),
+        ("nightly.json.json", "nightly.json"),
+        (f"{AN_ID}.JSON", f"{AN_ID}.JSON"),
+        ("detail.xml", "detail.xml"),
+        (AN_ID.replace("-", ""), AN_ID.replace("-", "")),
+    ],
+)
+def test_any_string_in_an_ids_place_is_an_id(api, path_id, told):
+    answer = api.get(f"/v3/backups/{path_id}", headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+    assert answer.json["itemNotFound"]["message"] == f"Backup {told} could not be found."
+
+
+@pytest.mark.parametrize(
+    ("method", "path_id"), [("GET", "import_record"), ("PUT", "detail"), ("DELETE", "new")]
+)
+def test_what_is_no_route_of_its_own_is_an_id(api, method, path_id):
+    body = {"backup": {}} if method == "PUT" else None
+    answer = api.request(method, f"/v3/backups/{path_id}", body)
+    assert answer.status_code == 404
+    assert answer.json["itemNotFound"]["message"] == f"Backup {path_id} could not be found."

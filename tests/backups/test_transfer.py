@@ -171,7 +171,6 @@ NO_ID = "Invalid input received: Provided backup record is missing an id"
         ({"id": A_UUID, "size": -1}, Malformed, None),
         ({"id": A_UUID, "size": 1.5}, Malformed, None),
         ({"id": A_UUID, "size": True}, Malformed, None),
-        ({"id": A_UUID, "size": 10**30}, Malformed, None),
         ({"id": "no uuid", "size": 1}, InvalidInput, None),
         ({"id": A_UUID.upper(), "size": 1}, InvalidInput, None),
         ({"id": None, "size": 1}, InvalidInput, None),
@@ -185,6 +184,15 @@ def test_what_is_no_record_is_refused(
         records.decode(a_record(content))
     if words is not None:
         assert str(caught.value) == words
+
+
+def test_a_size_that_no_row_can_hold_is_refused_after_the_quota(stage: Stage) -> None:
+    content = {"id": A_UUID, "size": 2**31}
+    with pytest.raises(QuotaExceeded):
+        stage.an_import(content)
+    stage.set_limits(quota_backup_gigabytes=-1)
+    with pytest.raises(Malformed):
+        stage.an_import(content)
 
 
 def test_a_url_that_is_no_base64_is_refused() -> None:

@@ -191,6 +191,11 @@ def people(keystone: Keystone) -> People:
     )
 
 
+def options(keystone: Keystone, service: Person) -> str:
+    """What the block-storage service's configuration says to be protected by `keystone`."""
+    return OPTIONS.format(keystone=keystone, service=service)
+
+
 @contextlib.contextmanager
 def running(directory: Path) -> Iterator[Keystone]:
     """Run Keystone on `directory` while the context lasts."""
@@ -267,6 +272,18 @@ expiration = {expiration}
 key_repository = {at}/fernet
 [credential]
 key_repository = {at}/credential
+"""
+OPTIONS = """\
+[DEFAULT]
+auth_strategy = keystone
+[keystone_authtoken]
+auth_type = password
+auth_url = {keystone.auth_url}
+username = {service.name}
+password = {service.password}
+project_name = {service.project}
+user_domain_name = Default
+project_domain_name = Default
 """
 # One thread, because SQLite has one writer: a second request would see "locked".
 SERVE = """\

@@ -56,5 +56,5 @@ def environment(name: str) -> Path:
 if __name__ == "__main__":
     for one in DEBIAN:
         debian(one)
-    for one in ("swift", "keystone", "cinderclient", "openstacksdk"):
+    for one in ("swift", "keystone", "cinderclient", "openstacksdk", "tempest"):
         environment(one)

@@ -138,8 +138,8 @@ class _Endpoint:
         match = self._router.find(req.method, req.path)
         if match is None:
             raise UnknownRoute
-        req.context.controlled = True
-        version = _negotiate(req)
+        req.context.controlled = match.routes[0].negotiates
+        version = _negotiate(req) if match.routes[0].negotiates else microversions.MIN
         route, content = self._route_and_body(req, match)
         identity = cast(Identity, req.context.identity)
         if match.project not in (None, identity.project_id):
@@ -148,6 +148,7 @@ class _Endpoint:
             raise NotFound
         if route.schema is not None:
             route.schema.check(content, version)
+            body.refuse_unstorable(content)
         if not identity.project_id and route.makes_something:
             raise Forbidden(_PROJECTLESS)
         place = Place(self._base(req), match.project)
@@ -216,15 +217,20 @@ def _send(req: falcon.Request, resp: falcon.Response, reply: Reply) -> None:
     resp.status = falcon.code_to_http_status(reply.status)
     if reply.location is not None:
         resp.set_header("Location", reply.location)
-    if reply.body is not None:
+        resp.content_type = "text/plain; charset=utf8"
+    elif reply.bare:
+        req.context.controlled = False
+        resp.content_type = None if reply.status == 204 else "text/html; charset=UTF-8"
+    else:
         _send_json(req, resp, reply.body)
 
 
-def _send_json(req: falcon.Request, resp: falcon.Response, document: object) -> None:
+def _send_json(req: falcon.Request, resp: falcon.Response, document: object | None) -> None:
     accept = req.env.get("HTTP_ACCEPT", "")
-    asked = _OWN_MEDIA_TYPE in accept and quality(_OWN_MEDIA_TYPE, accept) > 0
-    resp.content_type = _OWN_MEDIA_TYPE if asked else "application/json"
-    resp.data = json.dumps(document).encode()
+    own = quality(_OWN_MEDIA_TYPE, accept) > quality("application/json", accept)
+    resp.content_type = _OWN_MEDIA_TYPE if own else "application/json"
+    if document is not None:
+        resp.data = json.dumps(document).encode()
 
 
 def _fault(req: falcon.Request, resp: falcon.Response, status: int, message: str) -> None:
@@ -245,6 +251,9 @@ def _outside(
     req.context.controlled = False
     req.context.shown_version = None
     resp.status = error.code
+    if req.method == "HEAD":
+        resp.content_type, resp.data = "text/html; charset=UTF-8", b""
+        return
     resp.content_type, text = page(error, req.env.get("HTTP_ACCEPT", ""))
     resp.data = text.encode()
 

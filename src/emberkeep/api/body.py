@@ -25,20 +25,20 @@ def read(req: falcon.Request, limit: int) -> bytes:
         stream = req.bounded_stream
     raw: bytes = stream.read(limit + 1)
     if len(raw) > limit:
-        raise BodyTooLarge(limit)
+        raise BodyTooLarge
     return raw
 
 
 def refuse_large(req: falcon.Request, limit: int) -> None:
     """Raise `BodyTooLarge` for a body that says it is larger than `limit` bytes."""
     if (req.content_length or 0) > limit:
-        raise BodyTooLarge(limit)
+        raise BodyTooLarge
 
 
 def check_content_type(req: falcon.Request) -> None:
     """Raise `UnsupportedMediaType`, or `BadRequest` where the body comes without a type."""
-    content_type = (req.content_type or "").partition(";")[0].strip()
-    if not content_type:
+    content_type = (req.content_type or "").partition(";")[0]
+    if not content_type.strip():
         raise BadRequest
     if content_type not in CONTENT_TYPES:
         raise UnsupportedMediaType
@@ -47,12 +47,15 @@ def check_content_type(req: falcon.Request) -> None:
 def parse(raw: bytes) -> Any:
     """The JSON value; of duplicate keys the last counts.  Raises `Malformed`."""
     try:
-        value = json.loads(raw.decode("utf-8"))
+        return json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError):
         raise Malformed from None
+
+
+def refuse_unstorable(value: Any) -> None:
+    """Raise `Malformed` if there is a NUL or half of a surrogate pair anywhere in it."""
     if _has_unstorable(value):
         raise Malformed
-    return value
 
 
 def action(raw: bytes) -> str | None:

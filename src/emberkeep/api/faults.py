@@ -7,6 +7,7 @@ request's `Accept` header (HTML, JSON or plain text).
 
 import html
 import json
+import re
 from typing import ClassVar
 
 GENERIC = (
@@ -14,6 +15,12 @@ GENERIC = (
     " incorrect."
 )
 UNEXPECTED = "The server has either erred or is incapable of performing the requested operation."
+
+_TOKEN = r"[\w!#$%&'*+.^`|~-]+"
+_RANGE = re.compile(
+    rf"(?P<type>{_TOKEN}/{_TOKEN})(?P<parameters>(\s*;\s*(?!q=){_TOKEN}=[^;]*)*)"
+    r"(\s*;\s*q=(?P<q>0(\.\d{0,3})?|1(\.0{0,3})?)(\s*;.*)?)?"
+)
 
 KEYS = {
     400: "badRequest",
@@ -94,9 +101,7 @@ class UnknownRoute(OutsideControllers):
 class BodyTooLarge(OutsideControllers):
     code = "413 Request Entity Too Large"
 
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self.message = f"Request is too large. Larger than max_request_body_size ({limit})."
+    message = "Request is too large. Larger than max_request_body_size (%s)."  # as Cinder has it
 
 
 def envelope(status: int, message: str) -> dict[str, object]:
@@ -124,27 +129,23 @@ def page(fault: OutsideControllers, accept: str) -> tuple[str, str]:
             "title": fault.title,
         }
         return "application/json", json.dumps(words)
-    return "text/plain; charset=UTF-8", f"{fault.code}\n\n{fault.message}\n\n\n"
+    return "text/plain; charset=UTF-8", f"{fault.code}\n\n{fault.message}\n\n   "
 
 
 def quality(media_type: str, accept: str) -> float:
-    """How much a client with this `Accept` header likes `media_type`: 0 (not at all) to 1."""
+    """How much a client with this `Accept` header likes `media_type`: 0 (not at all) to 1.
+
+    What the header wants with parameters besides `q`, nothing that we have is.  One that cannot be
+    read takes anything.
+    """
+    items = [item.strip().lower() for item in accept.split(",") if item.strip()]
+    ranges = [_RANGE.fullmatch(item) for item in items]
     main = media_type.partition("/")[0]
     exactness = {media_type: 3, f"{main}/*": 2, "*/*": 1}
     best = (0, 0.0)
-    for item in accept.split(","):
-        offered, *parameters = (part.strip().lower() for part in item.split(";"))
-        if offered in exactness:
-            best = max(best, (exactness[offered], _q(parameters)))
+    for found in ranges:
+        if found is None:
+            return 1.0
+        if found["type"] in exactness and not found["parameters"]:
+            best = max(best, (exactness[found["type"]], float(found["q"] or 1)))
     return best[1]
-
-
-def _q(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                return min(max(float(value), 0.0), 1.0)
-            except ValueError:
-                return 0.0
-    return 1.0

@@ -55,6 +55,7 @@ class Route:
     """One row.  `rule` is the policy that the handler, or the service behind it, asks for.
 
     A row with a `schema` takes a body; one with an `action` answers a body of that one key only.
+    One that does not negotiate answers whatever version is asked for, and shows none.
     """
 
     method: str
@@ -64,6 +65,7 @@ class Route:
     rule: str | None = None
     schema: Schema | None = None
     action: str | None = None
+    negotiates: bool = True
 
     @property
     def takes_body(self) -> bool:
@@ -79,7 +81,7 @@ ROUTES = (
     # discovery
     Route("GET", "/", versions.choices),
     Route("POST", "/", versions.refuse),
-    Route("GET", "/v3", versions.redirect),
+    Route("GET", "/v3", versions.redirect, negotiates=False),
     Route("GET", "/v3/", versions.show),
     Route("POST", "/v3/", versions.refuse),
     # backups

@@ -18,6 +18,7 @@ from emberkeep.backups.errors import InvalidInput, Malformed
 from emberkeep.db.backups import COLUMNS, Backup
 
 SERVICE = "cinder.backup.drivers.emberkeep.EmberkeepBackupDriver"
+LARGEST_SIZE = 2**31 - 1  # GiB that a row can hold
 NO_VOLUME = "00000000-0000-0000-0000-000000000000"
 
 _PLACE = re.compile(r"emberkeep:1:([0-9a-f]{32}):([0-9a-f]{32}):([0-9a-f]{32}):([0-9a-f]{64})")
@@ -98,12 +99,14 @@ def decode(record: Record) -> Mapping[str, Any]:
         raise InvalidInput("Can't parse backup record.") from error
     if isinstance(content, int | float | None):
         raise Malformed
-    if not isinstance(content, dict) or "id" not in content:
+    if "id" not in content:  # a list or a string may have it, too
         raise InvalidInput("Provided backup record is missing an id")
     if "size" not in content:
         raise InvalidInput("Provided backup record is missing size attribute")
+    if not isinstance(content, dict):
+        raise Malformed
     size = content["size"]
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**31:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise Malformed
     if not _is_canonical(content["id"]):
         raise InvalidInput("The id of a backup record must be a UUID")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from emberkeep.backups import access, placement, quota, records, rows
-from emberkeep.backups.errors import InvalidBackup, ServiceUnavailable
+from emberkeep.backups.errors import InvalidBackup, Malformed, ServiceUnavailable
 from emberkeep.backups.lifecycle import Status
 from emberkeep.backups.means import Means
 from emberkeep.backups.records import Place, Record
@@ -51,6 +51,8 @@ def import_record(means: Means, caller: Caller, record: Record) -> Backup:
             backups=means.settings.quota_backups,
             gigabytes=means.settings.quota_backup_gigabytes,
         )
+        if size > records.LARGEST_SIZE:
+            raise Malformed
         fresh: dict[str, Any] = {
             "status": Status.CREATING.value,
             "volume_id": records.NO_VOLUME,

@@ -43,6 +43,12 @@ def _body(root: str, properties: dict[str, Any], required: tuple[str, ...] = ())
     return only({root: only(properties, required=required)}, required=(root,))
 
 
+def _lax(root: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """A body whose object may be null says Cinder's schema; ours says so, and refuses null then."""
+    inside = only(properties) | {"type": ["object", "null"], "allOf": [{"type": "object"}]}
+    return only({root: inside}, required=(root,))
+
+
 CREATE = Schema(
     {
         v3(0): _body("backup", _CREATE, ("volume_id",)),
@@ -50,8 +56,8 @@ CREATE = Schema(
         v3(51): _body("backup", _CREATE_3_51, ("volume_id",)),
     }
 )
-UPDATE = Schema({v3(0): _body("backup", _UPDATE), v3(43): _body("backup", _UPDATE_3_43)})
-RESTORE = Schema({v3(0): _body("restore", _RESTORE)})
+UPDATE = Schema({v3(0): _lax("backup", _UPDATE), v3(43): _lax("backup", _UPDATE_3_43)})
+RESTORE = Schema({v3(0): _lax("restore", _RESTORE)})
 IMPORT = Schema({v3(0): _body("backup-record", _RECORD, ("backup_service", "backup_url"))})
 
 _STATUS = {"status": {"type": "string", "format": "backup_status"}}

@@ -40,15 +40,15 @@ def summary(backup: Backup, call: Call) -> dict[str, Any]:
 
 
 def detail(backup: Backup, call: Call) -> dict[str, Any]:
-    """Every key that the caller's version and policies show, in the contract's order."""
+    """Every key that the caller's version and policies show, in Cinder's order."""
     document = {key: value(backup, call.place) for key, value in _DETAIL.items()}
-    shows_owner = call.allows("backup:backup_project_attribute")
     if call.version >= v3(43):
         document["metadata"] = backup.metadata
+    if call.version >= v3(64) and backup.encryption_key_id not in (None, FIXED_KEY):
+        document["encryption_key_id"] = backup.encryption_key_id
+    shows_owner = call.allows("backup:backup_project_attribute")
     if call.version >= v3(18) and shows_owner:
         document["os-backup-project-attr:project_id"] = backup.project_id
     if call.version >= v3(56) and shows_owner:
         document["user_id"] = backup.user_id
-    if call.version >= v3(64) and backup.encryption_key_id not in (None, FIXED_KEY):
-        document["encryption_key_id"] = backup.encryption_key_id
     return document
