@@ -188,6 +188,59 @@ def deleted() -> None:
         storage.delete_backup(str(uuid.uuid4()), ignore_missing=False)
 
 
+def asked_around() -> None:
+    """What is there beside backups; run before anything is made but the volume `data`."""
+    assert [zone.name for zone in storage.availability_zones()] == ["az1", "az2"]
+    assert [kind.name for kind in storage.types()] == ["__DEFAULT__"]
+    assert "backups" in {extension.alias for extension in storage.extensions()}
+    (filters,) = storage.resource_filters(resource="backup")
+    assert filters.filters == ["name", "status", "volume_id"]
+    summary = storage.summary(False)
+    assert (summary.total_count, summary.total_size) == (1, 1)
+    absolute = storage.get_limits().absolute
+    assert (absolute.max_total_backups, absolute.total_backups_used) == (10, 0)
+    owner = told["owner"][1]
+    quota = storage.get_quota_set(owner, usage=True)
+    assert (quota.backups, quota.usage["backups"]) == (10, 0)
+    assert list(storage.attachments()) == []
+    assert list(storage.snapshots()) == []
+    if not told["admin"]:
+        for forbidden in (storage.services, storage.backend_pools):
+            with refused(exceptions.ForbiddenException, "Policy doesn't allow"):
+                list(forbidden())
+        return
+    services = {(one.binary, one.availability_zone, one.state) for one in storage.services()}
+    kinds = ("cinder-backup", "cinder-volume")
+    assert services == {(kind, zone, "up") for kind in kinds for zone in ("az1", "az2")}
+    pools = list(storage.backend_pools())
+    host = pools[0].name.partition("#")[0]
+    assert storage.get_capabilities(host).volume_backend_name
+    storage.update_quota_set(owner, backups=20)
+    assert storage.get_quota_set(owner).backups == 20
+    storage.revert_quota_set(owner)
+    assert storage.get_quota_set(owner).backups == 10
+
+
+def told_why() -> None:
+    """A message says why a backup failed that had been accepted."""
+    volume = storage.find_volume("data")
+    lost = storage.create_backup(volume_id=volume.id, name="lost", availability_zone="nowhere")
+    storage.wait_for_status(lost, "error", [], interval=0.1, wait=60)
+    assert storage.get_backup(lost.id).fail_reason == "Service not found for creating backup."
+    asked_for = storage.default_microversion
+    storage.default_microversion = "3.71"  # the SDK asks for none by itself, messages came with 3.3
+    (message,) = storage.messages()
+    assert (message.event_id, message.resource_uuid) == ("VOLUME_VOLUME_BACKUP_013_024", lost.id)
+    assert storage.get_message(message.id).id == message.id
+    storage.delete_message(message)
+    assert list(storage.messages()) == []
+    storage.default_microversion = asked_for
+    storage.delete_backup(lost)
+    storage.wait_for_delete(lost, interval=0.1, wait=60)
+
+
+asked_around()
+told_why()
 created()
 found()
 changed()

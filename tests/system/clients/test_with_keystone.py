@@ -207,6 +207,29 @@ def test_openstack_of_an_admin(team: Team) -> None:
     project.gone("backup", backup)
 
 
+def test_openstack_quotas(team: Team) -> None:
+    """`openstack` looks projects up in Keystone, so these need one."""
+    project = team.people["member"].project
+    admin, member = team.openstack("admin"), team.openstack("member")
+    team.project.volume("data")
+    admin("quota", "set", "--backups", "1", "--backup-gigabytes", "5", project)
+    member.run("volume", "backup", "create", "--name", "monday", "data")
+    team.project.find("backup", "monday")
+    member("quota", "show", "--volume", "--usage")
+    used = {row["Resource"]: row for row in member.json("quota", "show", "--volume", "--usage")}
+    assert (used["backups"]["Limit"], used["backups"]["In Use"]) == (1, 1)
+    assert (used["backup-gigabytes"]["Limit"], used["backup-gigabytes"]["In Use"]) == (5, 1)
+    refusal = member.refused("volume", "backup", "create", "data")
+    assert "Maximum number of backups allowed (1) exceeded" in refusal
+    limits = {row["Name"]: row["Value"] for row in member.json("limits", "show", "--absolute")}
+    assert (limits["maxTotalBackups"], limits["totalBackupsUsed"]) == (1, 1)
+    refusal = member.refused("quota", "set", "--backups", "9", project)
+    assert denied("volume_extension:quotas:update") in refusal
+    admin("quota", "delete", "--volume", project)
+    after = {row["Resource"]: row for row in member.json("quota", "show", "--volume")}
+    assert after["backups"]["Limit"] == 10
+
+
 def test_openstack_with_a_wrong_password(team: Team) -> None:
     member = team.openstack("member")
     said = member.refused("--os-password", "wrong", "volume", "backup", "list")
