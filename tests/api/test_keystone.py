@@ -86,15 +86,32 @@ def test_size_and_options_come_before_the_token_and_head_after_it(call, tokens):
 
 
 @pytest.mark.parametrize("token", ["unscoped", "admin"])
-def test_a_token_without_a_project_makes_nothing_and_breaks_nothing(call, token):
+def test_a_token_without_a_project_breaks_nothing(call, token):
     listed = 200 if token == "admin" else 403
     for path in ("/v3/backups", "/v3/backups/detail?all_tenants=1", "/v3/volumes"):
         assert call("GET", path, token).status_code == listed
     assert call("GET", "/v3/os-availability-zone", token).status_code == 200
     assert call("GET", f"/v3/{PROJECT}/backups", token).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("token", "text"),
+    [
+        ("unscoped", "Policy doesn't allow volume:create to be performed."),
+        ("admin", "This needs a token that is scoped to a project."),
+    ],
+)
+def test_a_token_without_a_project_makes_nothing(call, token, text):
     made = call("POST", "/v3/volumes", token, json={"volume": {"size": 1}})
-    assert made.status_code == 403
-    assert made.json["forbidden"]["message"] == "This needs a token that is scoped to a project."
+    assert made.json == {"forbidden": {"code": 403, "message": text}}
+
+
+def test_without_a_project_only_an_admin_looks_something_up(call, rows):
+    path = f"/v3/backups/{rows.backup(project_id=PROJECT)}"
+    for method in ("GET", "DELETE"):
+        answer = call(method, path, "unscoped")
+        assert answer.json == {"forbidden": {"code": 403, "message": "Not authorized."}}
+    assert call("GET", path, "admin").status_code == 200
 
 
 # The middleware itself, with a Keystone that is away.
