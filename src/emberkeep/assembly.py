@@ -207,7 +207,7 @@ def assemble(
         wake=queue.wake,
         drivers=drivers or {},
         zones=zones,
-        default_zone=next(iter(zones), None),
+        default_zone=configuration.default_availability_zone,
         quotas=VolumeQuotas(
             volumes=quotas.volumes, gigabytes=quotas.gigabytes, snapshots=quotas.snapshots
         ),
