@@ -131,10 +131,19 @@ def test_an_unknown_key_is_ignored_below_3_53(api):
     assert "Additional properties are not allowed ('mistyped' was unexpected)" in words
 
 
-def test_hints_for_a_scheduler_are_accepted(api):
-    body = {"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": {"any": "thing"}}
+@pytest.mark.parametrize(
+    "hints", [None, {}, {"any": "thing"}, {"same_host": [AN_ID]}, {"different_host": AN_ID}]
+)
+def test_hints_for_a_scheduler_are_accepted(api, hints):
+    body = {"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": hints}
     assert api.post("/v3/volumes", body).status_code == 202
     assert api.post("/v3/volumes", body | {"other": 1}).status_code == 400
+
+
+@pytest.mark.parametrize("hints", [1, [], {"same_host": "x"}, {"query": 1}])
+def test_hints_that_no_scheduler_understands(api, hints):
+    body = {"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": hints}
+    assert api.post("/v3/volumes", body).status_code == 400
 
 
 @pytest.mark.parametrize(
