@@ -5,12 +5,6 @@ import pytest
 AN_ID = "5e851e08-3d6f-46cf-8343-71edee572b0a"
 MEMBER = {"roles": "member,reader"}
 READER = {"roles": "reader"}
-STATUSES = (
-    "creating", "available", "deleting", "error", "error_deleting", "error_managing", "managing",
-    "attaching", "in-use", "detaching", "maintenance", "restoring-backup", "error_restoring",
-    "reserved", "awaiting-transfer", "backing-up", "error_backing-up", "error_extending",
-    "downloading", "uploading", "retyping", "extending",
-)  # fmt: skip
 
 
 def fault(answer):
@@ -175,87 +169,6 @@ def test_what_is_added_counts(api, rows):
     assert volume(api, volume_id)["status"] == "available"
 
 
-# os-reset_status
-
-
-@pytest.mark.parametrize("status", sorted({*STATUSES} - {"deleting", "in-use"}))
-def test_an_admin_says_what_a_volume_is(api, rows, status):
-    volume_id = rows.volume()
-    answer = act(api, volume_id, "os-reset_status", {"status": status.upper()})
-    assert (answer.status_code, answer.content) == (202, b"")
-    shown = {"managing": "creating", "error_managing": "error"}.get(status, status)
-    assert volume(api, volume_id)["status"] == shown
-
-
-@pytest.mark.parametrize("status", ["attached", "detached"])
-def test_an_admin_says_whether_a_volume_is_attached(api, rows, status):
-    volume_id = rows.volume()
-    value = {"attach_status": status, "status": None}
-    assert act(api, volume_id, "os-reset_status", value).status_code == 202
-    deleted = api.delete(f"/v3/volumes/{volume_id}").status_code
-    assert deleted == {"attached": 400, "detached": 202}[status]
-
-
-@pytest.mark.parametrize(
-    "status", ["migrating", "error", "success", "completing", "none", "starting"]
-)
-def test_an_admin_says_how_a_volume_migrates(api, rows, status):
-    volume_id = rows.volume(migration_status="x")
-    value = {"migration_status": status}
-    assert act(api, volume_id, "os-reset_status", value).status_code == 202
-    shown = volume(api, volume_id)
-    expected = None if status == "none" else status
-    assert shown["migration_status"] == shown["os-vol-mig-status-attr:migstat"] == expected
-    may_go = expected in (None, "error", "success")
-    assert (api.delete(f"/v3/volumes/{volume_id}").status_code == 202) == may_go
-
-
-ALL = ", ".join(repr(status) for status in STATUSES)
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ({}, "Must specify 'status', 'attach_status' or 'migration_status' for update."),
-        ({"status": None}, "Must specify 'status', 'attach_status' or 'migration_status' for "
-         "update."),
-        ({"status": ""}, "Must specify 'status', 'attach_status' or 'migration_status' for "
-         "update."),
-        ({"status": "x"}, f"Volume status: x is invalid, valid statuses are: ({ALL})."),
-        ({"attach_status": "x"}, "Volume attach status: x is invalid, valid statuses are: "
-         "['attached', 'detached']."),
-        ({"migration_status": "x"}, "Volume migration status: x is invalid, valid statuses are: "
-         "('migrating', 'error', 'success', 'completing', 'none', 'starting')."),
-        ({"status": "error", "x": 1}, "Invalid input for field/attribute os-reset_status. Value: "
-         "{'status': 'error', 'x': 1}. Additional properties are not allowed ('x' was unexpected)"),
-        ({"status": 1}, "Invalid input for field/attribute status. Value: 1. 1 is not of type "
-         "'string', 'null'"),
-        (None, "Invalid input for field/attribute os-reset_status. Value: None. None is not of "
-         "type 'object'"),
-        ({"status": "in-use"}, "Cannot reset-state to in-use because volume does not have any "
-         "attachments."),
-        ({"status": "deleting"}, "Cannot reset-state to deleting"),
-    ],
-)  # fmt: skip
-def test_a_status_that_no_volume_gets(api, rows, value, words):
-    volume_id = rows.volume()
-    assert fault(act(api, volume_id, "os-reset_status", value)) == (400, words)
-    assert volume(api, volume_id)["status"] == "available"
-
-
-def test_a_volume_with_an_attachment_is_reset_to_in_use_and_detached(api, rows):
-    volume_id = rows.volume()
-    act(api, volume_id, "os-attach", {"mountpoint": "/dev/vdb", "host_name": "h"})
-    act(api, volume_id, "os-reset_status", {"status": "error"})
-    assert act(api, volume_id, "os-reset_status", {"status": "in-use"}).status_code == 202
-    assert volume(api, volume_id)["status"] == "in-use"
-    value = {"status": "error", "attach_status": "detached"}
-    assert act(api, volume_id, "os-reset_status", value).status_code == 202
-    shown = volume(api, volume_id)
-    assert (shown["status"], shown["attachments"]) == ("available", [])
-    assert "attached_mode" not in shown["metadata"]
-
-
 # os-set_bootable, os-update_readonly_flag
 
 
@@ -398,3 +311,74 @@ def test_force_leaves_snapshots(api, rows):
     volume_id = rows.volume()
     rows.snapshot(volume_id, status="backing-up")
     assert fault(act(api, volume_id, "os-force_delete")) == (400, CANNOT)
+
+
+# revert
+
+
+def revert(api, volume_id, snapshot_id, version="3.40", **how):
+    return act(api, volume_id, "revert", {"snapshot_id": snapshot_id}, version=version, **how)
+
+
+def test_a_volume_is_reverted_to_its_latest_snapshot(api, rows):
+    volume_id = rows.volume()
+    rows.snapshot(volume_id)
+    latest = rows.snapshot(volume_id)
+    answer = revert(api, volume_id, latest, **MEMBER)
+    assert (answer.status_code, answer.content) == (202, b"")
+    assert volume(api, volume_id)["status"] == "reverting"
+    assert api.get(f"/v3/snapshots/{latest}").json["snapshot"]["status"] == "restoring"
+
+
+def test_before_3_40_nothing_is_reverted(api, rows):
+    volume_id = rows.volume()
+    answer = revert(api, volume_id, rows.snapshot(volume_id), version="3.39")
+    assert fault(answer) == (404, "The resource could not be found.")
+
+
+@pytest.mark.parametrize("body", [None, [], {"snapshot_id": 1}])
+def test_a_body_that_reverts_nothing(api, rows, body):
+    assert act(api, rows.volume(), "revert", body).status_code == 400
+
+
+def test_only_the_latest_snapshot_will_do(api, rows):
+    volume_id = rows.volume()
+    assert fault(revert(api, volume_id, AN_ID)) == (
+        400, f"Volume {volume_id} doesn't have any snapshots."
+    )  # fmt: skip
+    earlier, _ = rows.snapshot(volume_id), rows.snapshot(volume_id)
+    for snapshot_id in (earlier, None, AN_ID):
+        assert fault(revert(api, volume_id, snapshot_id)) == (
+            400,
+            f"Specified snapshot {snapshot_id} is None or not the latest one of volume "
+            f"{volume_id}.",
+        )
+
+
+@pytest.mark.parametrize(
+    ("of_volume", "of_snapshot", "code", "words"),
+    [
+        ({"size": 2}, {}, 400, "Can't revert volume {v} to its latest snapshot {s}. The volume "
+         "size must be equal to the snapshot size."),
+        ({"status": "in-use"}, {}, 409, "Invalid volume: Can't revert volume {v} to its latest "
+         "snapshot {s}. Volume's status must be 'available'."),
+        ({}, {"status": "error"}, 409, "Invalid snapshot: Can't revert volume {v} to its latest "
+         "snapshot {s}. Snapshot's status must be 'available'."),
+    ],
+)  # fmt: skip
+def test_a_volume_that_is_not_reverted_now(api, rows, of_volume, of_snapshot, code, words):
+    volume_id = rows.volume(**of_volume)
+    snapshot_id = rows.snapshot(volume_id, **of_snapshot)
+    expected = (code, words.format(v=volume_id, s=snapshot_id))
+    assert fault(revert(api, volume_id, snapshot_id)) == expected
+    assert volume(api, volume_id)["status"] == of_volume.get("status", "available")
+
+
+def test_who_may_revert_a_volume(api, rows):
+    volume_id = rows.volume()
+    snapshot_id = rows.snapshot(volume_id)
+    for roles, rule in (("reader", "revert_to_snapshot"), ("someone", "get")):
+        assert fault(revert(api, volume_id, snapshot_id, roles=roles)) == (
+            403, f"Policy doesn't allow volume:{rule} to be performed."
+        )  # fmt: skip
+    assert fault(revert(api, AN_ID, snapshot_id)) == (404, f"Volume {AN_ID} could not be found.")
