@@ -84,7 +84,7 @@ def create(core: Core, call: Call) -> Reply:
 def delete(core: Core, call: Call) -> Reply:
     cascade = _flag(call, "cascade")
     core.volumes.delete(call.caller, call.parameters["id"], cascade=cascade)
-    return Reply(202)
+    return Reply(202, bare=True)
 
 
 def _look_up_sources(core: Core, call: Call, wanted: dict[str, Any]) -> None:
