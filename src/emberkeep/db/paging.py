@@ -82,11 +82,15 @@ def _conditions(table: sa.Table, query: Query) -> list[sa.ColumnElement[bool]]:
     for name, value in query.filters.items():
         conditions.append(_equals(table, name, value))
     for name, value in query.like.items():
-        column = table.c.get(name)
-        conditions.append(
-            sa.false() if column is None else sa.cast(column, sa.String).contains(value)
-        )
+        conditions.append(_contains(table, name, value))
     return conditions
+
+
+def _contains(table: sa.Table, name: str, value: str) -> sa.ColumnElement[bool]:
+    column = table.c.get(name)
+    if column is None or isinstance(column.type, sa.JSON):
+        return sa.false()
+    return sa.cast(column, sa.String).contains(value)
 
 
 def _equals(table: sa.Table, name: str, value: str) -> sa.ColumnElement[bool]:
