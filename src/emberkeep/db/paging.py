@@ -110,10 +110,14 @@ def _conditions(table: sa.Table, query: Query, computed: Computed) -> list[sa.Co
         conditions.append(sa.false() if column is None else _equals(column, value))
     for name, value in query.like.items():
         column = columns.get(name)
-        conditions.append(
-            sa.false() if column is None else sa.cast(column, sa.String).contains(value)
-        )
+        conditions.append(sa.false() if column is None else _contains(column, value))
     return conditions
+
+
+def _contains(column: sa.ColumnElement[Any], value: str) -> sa.ColumnElement[bool]:
+    if isinstance(column.type, sa.JSON):
+        return sa.false()
+    return sa.cast(column, sa.String).contains(value)
 
 
 def _equals(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool]:

@@ -42,7 +42,7 @@ def detail(core: Core, call: Call) -> Reply:
 
 
 def summary(core: Core, call: Call) -> Reply:
-    asks = call.caller.is_admin and flag(call, "all_tenants")
+    asks = call.caller.is_admin and listing.flag(call, "all_tenants")
     found = core.volumes.summary(call.caller, everywhere=asks)
     return Reply(200, {"volume-summary": views.quick(found, call)})
 
@@ -91,13 +91,13 @@ def update(core: Core, call: Call) -> Reply:
 
 
 def delete(core: Core, call: Call) -> Reply:
-    cascade = flag(call, "cascade")
-    force = call.version >= BY_FORCE and flag(call, "force")
+    cascade = listing.flag(call, "cascade")
+    force = call.version >= BY_FORCE and listing.flag(call, "force")
     row = look_up(core, call, call.parameters["id"])
     if force:
         call.caller.authorize("volume:force_delete", row.project_id)
     core.volumes.delete(call.caller, row.id, cascade=cascade, force=force)
-    return Reply(202)
+    return Reply(202, bare=True)
 
 
 def texts(wanted: dict[str, Any]) -> dict[str, str | None]:
@@ -113,17 +113,6 @@ def texts(wanted: dict[str, Any]) -> dict[str, str | None]:
 
 def metadata(wanted: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": wanted["metadata"]} if "metadata" in wanted else {}
-
-
-def flag(call: Call, name: str) -> bool:
-    """What a boolean in the query says; false if it is not there."""
-    text = dict(call.query).get(name)
-    if text is None:
-        return False
-    word = boolean_word(text)
-    if word is None:
-        raise BadRequest(f"Value '{text}' for '{name}' is not a boolean.")
-    return word
 
 
 def _look_up_sources(core: Core, call: Call, wanted: dict[str, Any]) -> None:
