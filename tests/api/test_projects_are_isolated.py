@@ -185,6 +185,19 @@ def targets(route: Route) -> Iterator[str]:
         yield re.sub(r"\{\w+\}", quote(an_id), route.path)
 
 
+# What a body holds at least, where its schema does not say so.
+CONTENTS: dict[tuple[str, str | None], dict[str, Any]] = {
+    ("/v3/volumes/{id}", None): {"name": "x"},
+    ("/v3/volumes/{id}/action", "os-reset_status"): {"status": "error"},
+    ("/v3/volumes/{volume_id}/metadata/{id}", None): {THEIRS["volume"]: "x"},
+    ("/v3/snapshots/{id}", None): {"name": "x"},
+    ("/v3/snapshots/{id}/action", "os-reset_status"): {"status": "error"},
+    ("/v3/snapshots/{snapshot_id}/metadata/{id}", None): {THEIRS["snapshot"]: "x"},
+    ("/v3/attachments/{id}", None): {"connector": {"host": "compute1"}},
+    ("/v3/os-quota-sets/{id}", None): {"backups": 5},
+}
+
+
 def bodies(route: Route) -> Iterator[Any]:
     """Bodies that the route takes, with each of their ids where an id may stand, and ours."""
     if route.schema is None:
@@ -192,7 +205,9 @@ def bodies(route: Route) -> Iterator[Any]:
         return
     root, form = route.schema.root, route.schema.newest
     form = form["properties"][root] if root else form
-    required = {key: _value(form["properties"][key]) for key in form.get("required", ())}
+    required = CONTENTS.get((route.path, route.action)) or {
+        key: _value(form["properties"][key]) for key in form.get("required", ())
+    }
     wanted = [required]
     for key, inner in form.get("properties", {}).items():
         if "uuid" in json.dumps(inner) or key.endswith(("id", "ids")):
