@@ -15,6 +15,7 @@ STATUS: dict[type[Exception], int] = {
     backups.InvalidSnapshot: 400,
     backups.InvalidInput: 400,
     backups.Malformed: 400,
+    backups.Mismatch: 400,
     volumes.VolumeNotFound: 404,
     volumes.SnapshotNotFound: 404,
     volumes.AttachmentNotFound: 404,

@@ -50,6 +50,13 @@ class Malformed(BackupError):
         )
 
 
+class Mismatch(BackupError):
+    """The record is of another backup than the one that the request names."""
+
+    def __init__(self) -> None:
+        super().__init__("Request body and URI mismatch")
+
+
 class QuotaExceeded(BackupError):
     """The project has no quota left for the backup."""
 

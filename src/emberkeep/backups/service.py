@@ -122,8 +122,10 @@ class Backups:
     def export_record(self, caller: Caller, backup_id: str) -> Record:
         return transfer.export_record(self._means, caller, backup_id)
 
-    def import_record(self, caller: Caller, record: Record) -> Backup:
-        return transfer.import_record(self._means, caller, record)
+    def import_record(
+        self, caller: Caller, record: Record, *, backup_id: str | None = None
+    ) -> Backup:
+        return transfer.import_record(self._means, caller, record, backup_id=backup_id)
 
     def progress(self, caller: Caller, backup_id: str) -> dict[str, Any]:
         return work.progress(self._means, caller, backup_id)

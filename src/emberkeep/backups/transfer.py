@@ -3,7 +3,7 @@
 from typing import Any
 
 from emberkeep.backups import access, placement, quota, records, rows
-from emberkeep.backups.errors import InvalidBackup, Malformed, ServiceUnavailable
+from emberkeep.backups.errors import InvalidBackup, Malformed, Mismatch, ServiceUnavailable
 from emberkeep.backups.lifecycle import Status
 from emberkeep.backups.means import Means
 from emberkeep.backups.records import Place, Record
@@ -29,10 +29,13 @@ def export_record(means: Means, caller: Caller, backup_id: str) -> Record:
         return records.encode(backup)
 
 
-def import_record(means: Means, caller: Caller, record: Record) -> Backup:
-    """Make a row of an exported record; a worker looks for its data.
+def import_record(
+    means: Means, caller: Caller, record: Record, *, backup_id: str | None = None
+) -> Backup:
+    """Make a row of an exported record, of the backup `backup_id` if that is said; a worker looks
+    for its data.
 
-    Raises what `authorize` raises, `ServiceUnavailable`, `InvalidInput` or `Malformed`,
+    Raises what `authorize` raises, `ServiceUnavailable`, `InvalidInput`, `Malformed` or `Mismatch`,
     `InvalidBackup` and `QuotaExceeded`, in this order.
     """
     caller.authorize("backup:backup-import", None)
@@ -40,6 +43,8 @@ def import_record(means: Means, caller: Caller, record: Record) -> Backup:
         if not any(service.up for service in placement.usable(tx)):
             raise ServiceUnavailable(record.backup_service)
         content = records.decode(record)
+        if backup_id not in (None, content["id"]):
+            raise Mismatch
         backup_id, size = content["id"], content["size"]
         known = table.get(tx, backup_id, deleted=True)
         if known is not None and not known.deleted:

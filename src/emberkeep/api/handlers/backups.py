@@ -6,12 +6,10 @@ from typing import Any
 from emberkeep.api import listing
 from emberkeep.api.context import Call, Reply
 from emberkeep.api.core import Core
-from emberkeep.api.faults import BadRequest
 from emberkeep.api.listing import Listable
 from emberkeep.api.microversions import v3
 from emberkeep.api.validation import is_true
 from emberkeep.api.views import backups as views
-from emberkeep.backups import records
 from emberkeep.backups.records import Record
 from emberkeep.backups.service import KEEP, NewBackup, Page, Query
 from emberkeep.db.backups import COLUMNS, OWN_COLUMNS, Backup
@@ -115,11 +113,8 @@ def import_record(core: Core, call: Call) -> Reply:
     """Import a record; an id in the path must be the record's."""
     given = call.body["backup-record"]
     record = Record(given["backup_service"], given["backup_url"])
-    if "uuid" in call.parameters:
-        call.caller.authorize("backup:backup-import", None)
-        if records.decode(record)["id"] != call.parameters["uuid"]:
-            raise BadRequest("Request body and URI mismatch")
-    backup = core.backups.import_record(call.caller, record)
+    named = call.parameters.get("uuid")
+    backup = core.backups.import_record(call.caller, record, backup_id=named)
     return Reply(201, {"backup": views.summary(backup, call)})
 
 
