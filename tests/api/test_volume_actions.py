@@ -398,3 +398,74 @@ def test_force_leaves_snapshots(api, rows):
     volume_id = rows.volume()
     rows.snapshot(volume_id, status="backing-up")
     assert fault(act(api, volume_id, "os-force_delete")) == (400, CANNOT)
+
+
+# revert
+
+
+def revert(api, volume_id, snapshot_id, version="3.40", **how):
+    return act(api, volume_id, "revert", {"snapshot_id": snapshot_id}, version=version, **how)
+
+
+def test_a_volume_is_reverted_to_its_latest_snapshot(api, rows):
+    volume_id = rows.volume()
+    rows.snapshot(volume_id)
+    latest = rows.snapshot(volume_id)
+    answer = revert(api, volume_id, latest, **MEMBER)
+    assert (answer.status_code, answer.content) == (202, b"")
+    assert volume(api, volume_id)["status"] == "reverting"
+    assert api.get(f"/v3/snapshots/{latest}").json["snapshot"]["status"] == "restoring"
+
+
+def test_before_3_40_nothing_is_reverted(api, rows):
+    volume_id = rows.volume()
+    answer = revert(api, volume_id, rows.snapshot(volume_id), version="3.39")
+    assert fault(answer) == (404, "The resource could not be found.")
+
+
+@pytest.mark.parametrize("body", [None, [], {"snapshot_id": 1}])
+def test_a_body_that_reverts_nothing(api, rows, body):
+    assert act(api, rows.volume(), "revert", body).status_code == 400
+
+
+def test_only_the_latest_snapshot_will_do(api, rows):
+    volume_id = rows.volume()
+    assert fault(revert(api, volume_id, AN_ID)) == (
+        400, f"Volume {volume_id} doesn't have any snapshots."
+    )  # fmt: skip
+    earlier, _ = rows.snapshot(volume_id), rows.snapshot(volume_id)
+    for snapshot_id in (earlier, None, AN_ID):
+        assert fault(revert(api, volume_id, snapshot_id)) == (
+            400,
+            f"Specified snapshot {snapshot_id} is None or not the latest one of volume "
+            f"{volume_id}.",
+        )
+
+
+@pytest.mark.parametrize(
+    ("of_volume", "of_snapshot", "code", "words"),
+    [
+        ({"size": 2}, {}, 400, "Can't revert volume {v} to its latest snapshot {s}. The volume "
+         "size must be equal to the snapshot size."),
+        ({"status": "in-use"}, {}, 409, "Invalid volume: Can't revert volume {v} to its latest "
+         "snapshot {s}. Volume's status must be 'available'."),
+        ({}, {"status": "error"}, 409, "Invalid snapshot: Can't revert volume {v} to its latest "
+         "snapshot {s}. Snapshot's status must be 'available'."),
+    ],
+)  # fmt: skip
+def test_a_volume_that_is_not_reverted_now(api, rows, of_volume, of_snapshot, code, words):
+    volume_id = rows.volume(**of_volume)
+    snapshot_id = rows.snapshot(volume_id, **of_snapshot)
+    expected = (code, words.format(v=volume_id, s=snapshot_id))
+    assert fault(revert(api, volume_id, snapshot_id)) == expected
+    assert volume(api, volume_id)["status"] == of_volume.get("status", "available")
+
+
+def test_who_may_revert_a_volume(api, rows):
+    volume_id = rows.volume()
+    snapshot_id = rows.snapshot(volume_id)
+    for roles, rule in (("reader", "revert_to_snapshot"), ("someone", "get")):
+        assert fault(revert(api, volume_id, snapshot_id, roles=roles)) == (
+            403, f"Policy doesn't allow volume:{rule} to be performed."
+        )  # fmt: skip
+    assert fault(revert(api, AN_ID, snapshot_id)) == (404, f"Volume {AN_ID} could not be found.")

@@ -53,3 +53,27 @@ def test_what_an_admin_says_of_a_volume_stays_when_its_task_ends(place: LocalPla
     place.work()
     assert place.status(volume_id) == "error"
     assert place.files() == [volume_id]
+
+
+def test_a_volume_that_is_being_reverted(
+    place: LocalPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume_id = place.a_volume()
+    snapshot_id = place.a_snapshot(volume_id)
+    place.service.revert(CALLER, volume_id, snapshot_id)
+    place.service.delete(CALLER, volume_id, cascade=True, force=True)
+    driver = place.service.driver("host@az1")
+    replace = driver.replace
+
+    def late(name: str, by: str) -> None:
+        place.run(deletion)
+        replace(name, by)
+
+    reverting, *others, deletion = place.tasks
+    monkeypatch.setattr(driver, "replace", late)
+    # The worker looked before it was deleted, and replaces the file afterwards.
+    place.set_status(volume_id, "reverting")
+    place.run(reverting)
+    for task in others:
+        place.run(task)
+    assert place.files() == []
