@@ -10,6 +10,10 @@ AN_ID = "5e851e08-3d6f-46cf-8343-71edee572b0a"
 MEMBER = {"roles": "member,reader"}
 READER = {"roles": "reader"}
 NOBODY = {"roles": "someone"}
+GENERIC = (
+    "The server could not comply with the request since it is either malformed or otherwise "
+    "incorrect."
+)
 
 
 def message(answer):
@@ -145,7 +149,6 @@ def test_an_expired_message_is_gone(api, rows):
     one = rows.message(expires_at=datetime(2026, 1, 2))
     assert ids(api) == []
     assert api.get(f"/v3/messages/{one}").status_code == 404
-    assert api.get(f"/v3/messages?marker={one}").status_code == 404
 
 
 @pytest.mark.parametrize("name", ["detail", "x"])
@@ -221,7 +224,6 @@ def test_before_3_5_there_are_no_pages_but_the_link_to_one(api, three):
         ("message_level=ERROR", 3),
         ("message_level=error", 0),
         ("request_id=req-1&resource_uuid=a", 1),
-        ("request_id=req-1&request_id=req-1", 0),
     ],
 )
 @pytest.mark.parametrize(("version", "who"), [("3.5", {}), ("3.31", MEMBER), ("3.71", {})])
@@ -263,6 +265,7 @@ def test_filters_that_look_for_a_part_must_be_configured_for_members(api, make_a
             400,
             "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'.",
         ),
+        ("request_id=a&request_id=b&marker=x", 400, GENERIC),
         ("limit=x", 400, "limit param must be an integer"),
         ("offset=x", 400, "offset must be an integer"),
     ],

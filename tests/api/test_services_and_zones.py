@@ -242,11 +242,33 @@ def test_a_disabled_service_gets_no_new_backups(api, rows, two_zones):
     assert api.get(f"/v3/backups/{backup['id']}").json["backup"]["status"] == "creating"
 
 
-def test_a_zone_whose_volume_services_are_disabled_is_not_available(api, two_zones):
-    api.put("/v3/os-services/disable", {"host": "w@az1", "binary": "cinder-volume"})
+def test_a_zone_whose_volume_services_are_disabled_is_not_available(api, rows, two_zones):
+    az1 = {"host": "w@az1", "binary": "cinder-volume"}
+    api.put("/v3/os-services/disable", az1)
     zones = api.get("/v3/os-availability-zone").json["availabilityZoneInfo"]
     assert [zone["zoneState"]["available"] for zone in zones] == [False, False]
-    # A backup goes to the service of backups, which is another one.
-    assert api.get("/v3/os-services?binary=cinder-backup").json["services"][0]["status"] == (
-        "enabled"
+    backup = api.post("/v3/backups", {"backup": {"volume_id": rows.volume()}}).json["backup"]
+    assert api.get(f"/v3/backups/{backup['id']}").json["backup"]["status"] == "creating"
+    api.put("/v3/os-services/enable", az1)
+    zones = api.get("/v3/os-availability-zone").json["availabilityZoneInfo"]
+    assert [zone["zoneState"]["available"] for zone in zones] == [True, False]
+
+
+def test_a_volume_that_no_service_takes_is_in_error_and_told(api, two_zones):
+    made = api.post("/v3/volumes", {"volume": {"size": 1, "availability_zone": "az2"}})
+    assert (made.status_code, made.json["volume"]["status"]) == (202, "creating")
+    volume_id = made.json["volume"]["id"]
+    assert api.get(f"/v3/volumes/{volume_id}").json["volume"]["status"] == "error"
+    (told,) = api.get("/v3/messages").json["messages"]
+    assert (told["event_id"], told["resource_type"], told["resource_uuid"]) == (
+        "VOLUME_VOLUME_001_003",
+        "VOLUME",
+        volume_id,
     )
+    assert told["user_message"] == (
+        "schedule allocate volume:Could not find any available weighted backend."
+    )
+    assert told["request_id"] == made.headers["x-openstack-request-id"]
+    other = api.post("/v3/volumes", {"volume": {"size": 1, "availability_zone": "az1"}})
+    shown = api.get(f"/v3/volumes/{other.json['volume']['id']}").json["volume"]
+    assert shown["status"] == "creating"

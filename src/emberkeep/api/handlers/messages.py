@@ -5,6 +5,7 @@ from typing import Any
 from emberkeep.api import listing
 from emberkeep.api.context import Call, Reply
 from emberkeep.api.core import Core
+from emberkeep.api.faults import BadRequest
 from emberkeep.api.listing import Paging, Parameters
 from emberkeep.api.microversions import v3
 from emberkeep.api.views import messages as views
@@ -36,7 +37,7 @@ def show(core: Core, call: Call) -> Reply:
 
 def delete(core: Core, call: Call) -> Reply:
     core.messages.delete(call.caller, call.parameters["id"])
-    return Reply(204)
+    return Reply(204, bare=True)
 
 
 def _asked(core: Core, call: Call) -> tuple[Paging, Query | None]:
@@ -58,8 +59,10 @@ def _asked(core: Core, call: Call) -> tuple[Paging, Query | None]:
             parameters.drop("all_tenants")  # forgiven, because a client of Cinder adds it always
     listing.check_directions(sort)
     filters = listing.filters(parameters, {})
-    if filters.doubled or {*filters.equal, *filters.like} - COLUMNS:
+    if {*filters.equal, *filters.like} - COLUMNS:
         return paging, None
+    if filters.doubled:
+        raise BadRequest
     return paging, Query(
         project_id=call.caller.project_id,
         limit=paging.limit,

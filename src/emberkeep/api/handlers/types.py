@@ -32,6 +32,8 @@ def index(core: Core, call: Call) -> Reply:
     listing.check_directions(sort)
     filters = listing.filters(parameters, {}) if call.caller.is_admin else Filters({}, {})
     found = [one for one in TYPES if is_public is not False and _passes(one, filters)]
+    if filters.doubled and not {*filters.equal, *filters.like} - COLUMNS:
+        raise BadRequest
     if not {key for key, _ in sort} <= COLUMNS:
         raise BadRequest("Invalid input received: Invalid sort key")
     ids = [one.id for one in found]
