@@ -268,7 +268,13 @@ def test_a_body_that_is_shorter_than_it_says(app: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v3/backups/%FF%FE", "/v3/backups/%00", "/v3/backups/%F0%9F%94%A5"]
+    "path",
+    [
+        "/v3/backups/%FF%FE",
+        "/v3/backups/%00",
+        "/v3/backups/%F0%9F%94%A5",
+        f"/v3/backups/{AN_ID.upper()}",
+    ],
 )
 def test_an_id_of_any_characters_is_not_found(app: Any, path: str) -> None:
     assert send(app, "GET", path).status == 404
