@@ -45,6 +45,8 @@ THEIRS = {
     "attachment": "22222222-0000-4000-8000-000000000008",
     "message": "22222222-0000-4000-8000-000000000009",
 }
+KINDS = ("volume", "snapshot", "backup", "attachment", "message")
+ONE_OF_EACH = [THEIRS[kind] for kind in KINDS]
 WHO = ["member,reader", "reader", "visitor"]
 LISTED = (
     tables.backups, tables.volumes, tables.snapshots, tables.attachments, tables.messages,
@@ -181,7 +183,8 @@ def targets(route: Route) -> Iterator[str]:
     if "{" not in route.path:
         yield route.path
         return
-    for an_id in (*THEIRS.values(), *OURS.values(), OTHER_PROJECT, "their name"):
+    ours = [OURS[kind] for kind in KINDS]
+    for an_id in (*ONE_OF_EACH, *ours, THEIRS["backup of ours"], OTHER_PROJECT, "their name"):
         yield re.sub(r"\{\w+\}", quote(an_id), route.path)
 
 
@@ -211,7 +214,7 @@ def bodies(route: Route) -> Iterator[Any]:
     wanted = [required]
     for key, inner in form.get("properties", {}).items():
         if "uuid" in json.dumps(inner) or key.endswith(("id", "ids")):
-            wanted += [{**required, key: an_id} for an_id in THEIRS.values()]
+            wanted += [{**required, key: an_id} for an_id in ONE_OF_EACH]
     for content in wanted:
         yield {root: content} if root else content
 
