@@ -205,3 +205,16 @@ def test_a_callers_request_id_is_not_taken_over(api):
 
 def test_a_body_of_a_type_that_is_none_is_a_bad_request(api):
     assert told(send(api, {"content_type": ""})) == (400, GENERIC)
+
+
+@pytest.mark.parametrize("resource", ["volumes", "snapshots"])
+def test_some_deletions_answer_with_less(api, rows, resource):
+    rows.service(binary="cinder-volume", repository=None)
+    volume = rows.volume()
+    thing = volume if resource == "volumes" else rows.snapshot(volume)
+    answer = api.delete(f"/v3/{resource}/{thing}")
+    assert (answer.status_code, answer.content) == (202, b"")
+    assert "x-compute-request-id" not in answer.headers
+    assert answer.headers["x-openstack-request-id"].startswith("req-")
+    assert answer.headers["openstack-api-version"] == "volume 3.71"
+    assert answer.headers["content-type"] == "text/html; charset=UTF-8"

@@ -64,7 +64,7 @@ def update(core: Core, call: Call) -> Reply:
 
 def delete(core: Core, call: Call) -> Reply:
     core.volumes.delete_snapshot(call.caller, call.parameters["id"])
-    return Reply(202)
+    return Reply(202, bare=True)
 
 
 def _takes_in_use(call: Call, wanted: dict[str, Any]) -> bool:

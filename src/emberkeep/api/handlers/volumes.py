@@ -97,7 +97,7 @@ def delete(core: Core, call: Call) -> Reply:
     if force:
         call.caller.authorize("volume:force_delete", row.project_id)
     core.volumes.delete(call.caller, row.id, cascade=cascade, force=force)
-    return Reply(202)
+    return Reply(202, bare=True)
 
 
 def texts(wanted: dict[str, Any]) -> dict[str, str | None]:
