@@ -208,7 +208,7 @@ def assemble(
         message_ttl=configuration.message_ttl,
         drivers=drivers or {},
         zones=zones,
-        default_zone=next(iter(zones), None),
+        default_zone=configuration.default_availability_zone,
         quotas=VolumeQuotas(
             volumes=quotas.volumes,
             gigabytes=quotas.gigabytes,

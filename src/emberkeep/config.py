@@ -98,6 +98,7 @@ class Configuration:
     key_file: Path
     zones: tuple[Zone, ...]
     quotas: Quotas
+    default_availability_zone: str | None  # of new volumes
     allow_availability_zone_fallback: bool
     cloned_volume_same_az: bool
     jobs: Jobs
@@ -119,10 +120,14 @@ _DEFAULT_OPTIONS = [
     cfg.PortOpt("port", default=DEFAULT_PORT, help="Port that the API listens on."),
     cfg.URIOpt("public_endpoint", help="Base of the links in answers, if not the request's own."),
     cfg.IntOpt("osapi_max_limit", default=1000, min=1, help="Most items in one page of a list."),
+    cfg.StrOpt(
+        "default_availability_zone",
+        help="Where volumes are made if nobody says where; default: the first zone that has any.",
+    ),
     cfg.BoolOpt(
         "allow_availability_zone_fallback",
         default=False,
-        help="Make a volume in the first zone where the one that was asked for is none.",
+        help="Make a volume in the default zone where the one that was asked for is none.",
     ),
     cfg.BoolOpt(
         "cloned_volume_same_az",
@@ -258,6 +263,7 @@ def _configuration(
             per_volume_gigabytes=options.per_volume_size_limit,
             no_snapshot_gb_quota=options.no_snapshot_gb_quota,
         ),
+        default_availability_zone=_default_zone(options.default_availability_zone, enabled),
         allow_availability_zone_fallback=options.allow_availability_zone_fallback,
         cloned_volume_same_az=options.cloned_volume_same_az,
         jobs=Jobs(
@@ -282,6 +288,14 @@ def _configuration(
         ),
         message_ttl=options.message_ttl,
     )
+
+
+def _default_zone(asked: str | None, zones: Sequence[Zone]) -> str | None:
+    """Where volumes are made if nobody says where; None if there are no volumes."""
+    names = [zone.name for zone in zones if zone.volumes is not None]
+    if asked is not None and asked not in names:
+        raise ValueError(f"default_availability_zone: no zone {asked!r} has volumes")
+    return asked or next(iter(names), None)
 
 
 def _zone(options: cfg.ConfigOpts, state_dir: Path, name: str) -> Zone:

@@ -144,6 +144,13 @@ def test_from_3_66_on_force_cannot_be_false(api, rows):
     )
 
 
+def test_a_volume_that_migrates_has_no_snapshot(api, rows):
+    body = {"snapshot": {"volume_id": rows.volume(status="error", migration_status="migrating")}}
+    assert fault(api.post("/v3/snapshots", body)) == (
+        400, "Invalid volume: Snapshot cannot be created while volume is migrating."
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [

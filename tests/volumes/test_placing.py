@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from tests.volumes.kept import CALLER, LocalPlace, first_bytes
+from tests.world import a_world
 
+from emberkeep.config import ConfigurationError
 from emberkeep.db.database import Database
 from emberkeep.volumes.errors import InvalidInput, UnknownZone
 from emberkeep.volumes.local import Placing, VolumeRequest
@@ -50,3 +52,40 @@ def test_a_copy_may_be_in_another_zone_only_if_that_is_set(
     lenient.work()
     assert lenient.status(copy) == "available"
     assert first_bytes(lenient.directory / "az2" / copy, 4) == b"data"
+
+
+def test_an_operator_says_where_volumes_are_made(tmp_path: Path) -> None:
+    conf = """
+[DEFAULT]
+default_availability_zone = az2
+allow_availability_zone_fallback = true
+cloned_volume_same_az = false
+"""
+    with a_world(tmp_path / "state", conf=conf) as world:
+        assert world.a_volume(zone="").availability_zone == "az2"
+        origin = world.a_volume(b"data", zone="nowhere")
+        assert origin.availability_zone == "az2"
+        request = VolumeRequest(source_volid=origin.id, availability_zone="az1")
+        copy = world.volumes.create(world.caller, request).id
+        world.work()
+        assert world.volumes.show(copy).status == "available"
+        assert world.content(copy, 4) == b"data"
+
+
+def test_by_default_zones_are_as_cinder_has_them(tmp_path: Path) -> None:
+    with a_world(tmp_path / "state") as world:
+        assert world.a_volume(zone="").availability_zone == "az1"
+        with pytest.raises(UnknownZone):
+            world.a_volume(zone="nowhere")
+        request = VolumeRequest(source_volid=world.a_volume().id, availability_zone="az2")
+        with pytest.raises(InvalidInput):
+            world.volumes.create(world.caller, request)
+
+
+def test_the_default_zone_has_volumes(tmp_path: Path) -> None:
+    conf = "[DEFAULT]\ndefault_availability_zone = az2\n[zone:az2]\nvolumes = none\n"
+    with (
+        pytest.raises(ConfigurationError, match="default_availability_zone: no zone 'az2' has"),
+        a_world(tmp_path / "state", conf=conf),
+    ):
+        pass
