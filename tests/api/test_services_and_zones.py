@@ -272,3 +272,36 @@ def test_a_volume_that_no_service_takes_is_in_error_and_told(api, two_zones):
     other = api.post("/v3/volumes", {"volume": {"size": 1, "availability_zone": "az1"}})
     shown = api.get(f"/v3/volumes/{other.json['volume']['id']}").json["volume"]
     assert shown["status"] == "creating"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "", None),
+        ("POST", "/restore", {"restore": {}}),
+        ("GET", "/export_record", None),
+        ("POST", "/action", {"os-reset_status": {"status": "error"}}),
+        ("POST", "/action", {"os-force_delete": None}),
+    ],
+)
+def test_nothing_is_done_to_backups_of_a_zone_without_an_enabled_service(
+    api, rows, two_zones, method, path, body
+):
+    backup = rows.backup()
+    api.put("/v3/os-services/disable", AZ1)
+    assert message(api.request(method, f"/v3/backups/{backup}{path}", body)) == (
+        404,
+        "Service cinder-backup could not be found.",
+    )
+    rows.service(host="x@az1", availability_zone="az1")
+    assert api.request(method, f"/v3/backups/{backup}{path}", body).status_code in (200, 202)
+
+
+def test_nothing_is_imported_while_all_services_are_disabled(api, rows, two_zones):
+    record = api.get(f"/v3/backups/{rows.backup()}/export_record").json
+    api.put("/v3/os-services/disable", {"host": "w", "binary": "cinder-backup"})
+    service = record["backup-record"]["backup_service"]
+    assert message(api.post("/v3/backups/import_record", record)) == (
+        503,
+        f"Service {service} could not be found.",
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.stage import CALLER, Stage, at_once
-from tests.world import a_caller
+from tests.world import a_caller, a_world
 
 from emberkeep.backups.errors import InvalidBackup, LimitBelowUsage, QuotaExceeded
 from emberkeep.backups.quota_sets import RESOURCES, QuotaSets, Standing
@@ -121,3 +121,44 @@ def test_a_volume_does_not_grow_beyond_the_limit_of_one(stage: Stage, sets: Quot
     with pytest.raises(Exception, match=r"VolumeSizeExceedsLimit: Requested volume size 4G is"):
         stage.local.extend(CALLER, volume_id, 4)
     stage.local.extend(CALLER, volume_id, 3)
+
+
+def test_the_file_says_what_projects_may_have(tmp_path: Path) -> None:
+    conf = """[DEFAULT]
+quota_volumes = 1
+quota_snapshots = 2
+quota_gigabytes = 3
+quota_backups = 4
+quota_backup_gigabytes = 5
+quota_groups = 6
+per_volume_size_limit = 7
+no_snapshot_gb_quota = true
+message_ttl = 8
+"""
+    with a_world(tmp_path / "state", conf=conf) as world:
+        assert world.volumes.quotas == VolumeQuotas(
+            volumes=1,
+            snapshots=2,
+            gigabytes=3,
+            groups=6,
+            per_volume_gigabytes=7,
+            no_snapshot_gb_quota=True,
+        )
+        settings = world.backups.settings
+        assert (settings.quota_backups, settings.quota_backup_gigabytes) == (4, 5)
+        assert (settings.message_ttl, world.configuration.message_ttl) == (8, 8)
+
+
+def test_without_a_word_projects_may_have_what_cinders_may(tmp_path: Path) -> None:
+    with a_world(tmp_path / "state") as world:
+        assert world.volumes.quotas == VolumeQuotas()
+        assert world.configuration.message_ttl == 30 * 86_400
+        sets = QuotaSets(world.parts.database, world.volumes.quotas, world.backups.settings)
+        assert sets.defaults(CALLER, PROJECT) == dict.fromkeys(RESOURCES, -1) | {
+            "volumes": 10,
+            "snapshots": 10,
+            "gigabytes": 1000,
+            "backups": 10,
+            "backup_gigabytes": 1000,
+            "groups": 10,
+        }
