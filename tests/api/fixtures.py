@@ -111,10 +111,14 @@ class AnInUseVolume(Given):
 
     def make(self, world: World) -> Mapping[str, str]:
         volume_id = world.a_volume(b"data" * 10_000).id
-        with world.parts.database.writing() as tx:
-            tx.connection.exec_driver_sql(
-                "UPDATE volumes SET status = 'in-use' WHERE id = ?", (volume_id,)
-            )
+        wanted = {
+            "volume_uuid": volume_id,
+            "instance_uuid": NOTHING,
+            "connector": {"host": "compute1"},
+        }
+        api = _service().api
+        made = api.post("/v3/attachments", {"attachment": wanted}).json["attachment"]
+        api.post(f"/v3/attachments/{made['id']}/action", {"os-complete": None})
         return {"IN_USE": volume_id}
 
 

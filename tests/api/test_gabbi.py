@@ -15,6 +15,7 @@ from tests.api import fixtures
 from tests.api.templates import differences
 
 HERE = Path(__file__).parent
+DOCUMENT = HERE.parents[1] / "docs" / "api.md"
 
 
 class WholeBody(ResponseHandler):
@@ -74,3 +75,15 @@ def test_a_file_that_says_what_is_not_true_fails(tmp_path: Path, said: str, is_t
     file = tmp_path / "root.yaml"
     file.write_text(f"fixtures: [Service]\ntests: [{{name: root, GET: /, {said}}}]\n")
     assert run(file).wasSuccessful() == is_true
+
+
+def test_the_documentation_lists_every_file_with_its_first_line() -> None:
+    listed = [
+        line
+        for line in DOCUMENT.read_text().splitlines()
+        if line.startswith("* [") and "yaml" in line
+    ]
+    assert listed == [
+        f"* [{file.stem}](../tests/api/{file.name}): {file.read_text().splitlines()[0][2:]}"
+        for file in sorted(HERE.glob("*.yaml"))
+    ]

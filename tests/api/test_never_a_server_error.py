@@ -268,10 +268,18 @@ def test_a_body_that_is_shorter_than_it_says(app: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v3/backups/%FF%FE", "/v3/backups/%00", "/v3/backups/%F0%9F%94%A5"]
+    ("an_id", "told"),
+    [
+        ("%FF%FE", "\ufffd\ufffd"),
+        ("%00", "\ufffd"),
+        ("%F0%9F%94%A5", "\U0001f525"),
+        (AN_ID.upper(), AN_ID.upper()),
+    ],
 )
-def test_an_id_of_any_characters_is_not_found(app: Any, path: str) -> None:
-    assert send(app, "GET", path).status == 404
+def test_an_id_of_any_characters_is_not_found(app: Any, an_id: str, told: str) -> None:
+    answer = send(app, "GET", f"/v3/backups/{an_id}")
+    assert answer.status == 404
+    assert answer.json["itemNotFound"]["message"] == f"Backup {told} could not be found."
 
 
 @pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800"])

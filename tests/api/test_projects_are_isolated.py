@@ -45,6 +45,8 @@ THEIRS = {
     "attachment": "22222222-0000-4000-8000-000000000008",
     "message": "22222222-0000-4000-8000-000000000009",
 }
+KINDS = ("volume", "snapshot", "backup", "attachment", "message")
+ONE_OF_EACH = [THEIRS[kind] for kind in KINDS]
 WHO = ["member,reader", "reader", "visitor"]
 LISTED = (
     tables.backups, tables.volumes, tables.snapshots, tables.attachments, tables.messages,
@@ -181,8 +183,22 @@ def targets(route: Route) -> Iterator[str]:
     if "{" not in route.path:
         yield route.path
         return
-    for an_id in (*THEIRS.values(), *OURS.values(), OTHER_PROJECT, "their name"):
+    ours = [OURS[kind] for kind in KINDS]
+    for an_id in (*ONE_OF_EACH, *ours, THEIRS["backup of ours"], OTHER_PROJECT, "their name"):
         yield re.sub(r"\{\w+\}", quote(an_id), route.path)
+
+
+# What a body holds at least, where its schema does not say so.
+CONTENTS: dict[tuple[str, str | None], dict[str, Any]] = {
+    ("/v3/volumes/{id}", None): {"name": "x"},
+    ("/v3/volumes/{id}/action", "os-reset_status"): {"status": "error"},
+    ("/v3/volumes/{volume_id}/metadata/{id}", None): {THEIRS["volume"]: "x"},
+    ("/v3/snapshots/{id}", None): {"name": "x"},
+    ("/v3/snapshots/{id}/action", "os-reset_status"): {"status": "error"},
+    ("/v3/snapshots/{snapshot_id}/metadata/{id}", None): {THEIRS["snapshot"]: "x"},
+    ("/v3/attachments/{id}", None): {"connector": {"host": "compute1"}},
+    ("/v3/os-quota-sets/{id}", None): {"backups": 5},
+}
 
 
 def bodies(route: Route) -> Iterator[Any]:
@@ -192,11 +208,13 @@ def bodies(route: Route) -> Iterator[Any]:
         return
     root, form = route.schema.root, route.schema.newest
     form = form["properties"][root] if root else form
-    required = {key: _value(form["properties"][key]) for key in form.get("required", ())}
+    required = CONTENTS.get((route.path, route.action)) or {
+        key: _value(form["properties"][key]) for key in form.get("required", ())
+    }
     wanted = [required]
     for key, inner in form.get("properties", {}).items():
         if "uuid" in json.dumps(inner) or key.endswith(("id", "ids")):
-            wanted += [{**required, key: an_id} for an_id in THEIRS.values()]
+            wanted += [{**required, key: an_id} for an_id in ONE_OF_EACH]
     for content in wanted:
         yield {root: content} if root else content
 
