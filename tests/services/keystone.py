@@ -278,6 +278,7 @@ OPTIONS = """\
 auth_strategy = keystone
 [keystone_authtoken]
 auth_type = password
+www_authenticate_uri = {keystone.auth_url}
 auth_url = {keystone.auth_url}
 username = {service.name}
 password = {service.password}
