@@ -268,6 +268,9 @@ connection = sqlite:///{at}/keystone.sqlite
 password_hash_rounds = 4
 [token]
 expiration = {expiration}
+# Without it, to look at a token costs more than all else.
+[cache]
+backend = dogpile.cache.memory
 [fernet_tokens]
 key_repository = {at}/fernet
 [credential]
