@@ -20,7 +20,9 @@ GROUPS: dict[str, list[str]] = {
     "scale": ["-m", "slow", "-s", SCALE],
     # Each file in a process of its own, with servers of its own.
     "stores": ["-n", "2", "--dist", "loadfile", "-m", "slow", "tests/services"],
-    "keystone": ["-m", "slow", "tests/system/test_keystone.py"],
+    "keystone": [
+        *("-m", "slow", "tests/system/test_keystone.py", "tests/system/test_operators_page.py"),
+    ],
     "kill": ["-n", "3", "-m", "slow", "tests/system/test_kill.py"],
     "kill stores": ["-m", "slow", "tests/system/test_kill_stores.py"],
     "silent store": ["-m", "slow", "tests/system/test_silent_store.py"],

@@ -12,6 +12,7 @@ from emberkeep.api import server
 from emberkeep.api.core import FILTERS, Settings
 from emberkeep.cli.main import main
 from emberkeep.config import Configuration, ConfigurationError, load
+from emberkeep.config.identity import options_of
 from emberkeep.config.options import SECTIONS, ZONE
 from emberkeep.stores.options import StoreOptions
 
@@ -151,7 +152,7 @@ enable_proxy_headers_parsing = true
         loopback_only=True,
         filters=found.filters,
     )
-    assert found.filters["backup"] == ("name~",)
+    assert dict(found.filters) == {"backup": ("name~",), "other": ()}
     assert {found.filters[name] for name in FILTERS if name != "backup"} == {()}
 
 
@@ -160,6 +161,8 @@ enable_proxy_headers_parsing = true
     [
         ("bind_host = ::1", True),
         ("bind_host = localhost", True),
+        ("bind_host = 127.0.0.2", True),
+        ("bind_host = backups.example", False),
         ("bind_host = 192.0.2.1", False),
         ("unix_socket = api.sock", False),  # no page reaches a socket by a name
     ],
@@ -258,6 +261,8 @@ def test_a_wrong_value_is_told_with_its_option(tmp_path: Path, text: str, messag
     [
         ("[DEFAULT]\nauth_strateyg = keystone", "[DEFAULT] auth_strateyg", "auth_strategy"),
         ("[DEFAULT]\ncompletely = other", "[DEFAULT] completely", ""),
+        ("[default]\nport = 1", "[default]", "DEFAULT"),
+        ("[jobs]\nLease = 1", "[jobs] Lease", "lease"),
         ("[keystone_authtokens]\nx = 1", "[keystone_authtokens]", "keystone_authtoken"),
         ("[zone:az3]\nvolumes = none", "[zone:az3]", "zone:az2"),
         ("[zone:az1]\nvolume = none", "[zone:az1] volume", "volumes"),
@@ -270,6 +275,24 @@ def test_what_nobody_knows_is_warned_of(tmp_path: Path, text: str, what: str, me
     kind = "section" if what.endswith("]") else "option"
     like = f"; is {meant} meant?" if meant else ""
     assert warning == f"{tmp_path}/emberkeep.conf: {what}: there is no such {kind}{like}"
+
+
+def test_sections_are_known_in_any_case(tmp_path: Path) -> None:
+    configuration = of(tmp_path, "[Jobs]\nlease = 5\n[Zone:AZ1]\nvolumes = none\n")
+    assert configuration.warnings == ()
+    assert (configuration.jobs.lease, configuration.zones[0].volumes) == (5, None)
+
+
+def test_the_environment_goes_before_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OS_DEFAULT__PORT", "1234")
+    monkeypatch.setenv("OS_JOBS__LEASE", "7")
+    monkeypatch.setenv("OS_KEYSTONE_AUTHTOKEN__PASSWORD", "from-the-environment")
+    configuration = of(tmp_path, "[DEFAULT]\nport = 1\n" + AUTHTOKEN)
+    assert (configuration.port, configuration.jobs.lease) == (1234, 7)
+    section = options_of(tmp_path / "emberkeep.conf")["keystone_authtoken"]
+    assert (section.auth_url, section.password) == ("http://keystone/v3", "from-the-environment")
 
 
 def test_names_that_operators_of_cinder_write_are_known(tmp_path: Path) -> None:
@@ -293,14 +316,15 @@ insecure = false
     assert "[keystone_authtoken] auth_url: there is no such option" in warning
 
 
-def test_the_policy_file_is_found_beside_the_configuration(tmp_path: Path) -> None:
-    assert load(tmp_path).policy_file is None
-    (tmp_path / "policy.yaml").touch()
+def test_the_policy_file_is_beside_the_configuration_or_where_it_says(tmp_path: Path) -> None:
     assert load(tmp_path).policy_file == tmp_path / "policy.yaml"
-    named = of(tmp_path, "[oslo_policy]\npolicy_file = other.yaml\n")
-    assert named.policy_file == tmp_path / "other.yaml"
-    named = of(tmp_path, "[oslo_policy]\npolicy_file = /etc/cinder/policy.yaml\n")
-    assert named.policy_file == Path("/etc/cinder/policy.yaml")
+    named = "[oslo_policy]\npolicy_file = other.yaml\n"
+    missing = f"[oslo_policy] policy_file: {tmp_path}/other.yaml: No such file or directory"
+    assert told(tmp_path, named) == missing
+    (tmp_path / "other.yaml").touch()
+    assert of(tmp_path, named).policy_file == tmp_path / "other.yaml"
+    elsewhere = f"[oslo_policy]\npolicy_file = {tmp_path}/other.yaml\n"
+    assert of(tmp_path, elsewhere).policy_file == tmp_path / "other.yaml"
 
 
 SECRET = "hunter2-the-secret"

@@ -6,7 +6,9 @@ from falcon import testing
 from emberkeep.api.app import create_app
 from emberkeep.api.authentication import Answer
 from emberkeep.api.context import Identity
-from emberkeep.api.keystone import TokenCache
+from emberkeep.api.keystone import Keystone, TokenCache
+from emberkeep.config import ConfigurationError
+from emberkeep.config.identity import options_of
 
 PROJECT = "8dca4f5a1c2d4e3f9a0b1c2d3e4f5a6b"
 REFUSAL = Answer(
@@ -84,15 +86,77 @@ def test_size_and_options_come_before_the_token_and_head_after_it(call, tokens):
 
 
 @pytest.mark.parametrize("token", ["unscoped", "admin"])
-def test_a_token_without_a_project_makes_nothing_and_breaks_nothing(call, token):
+def test_a_token_without_a_project_breaks_nothing(call, token):
     listed = 200 if token == "admin" else 403
     for path in ("/v3/backups", "/v3/backups/detail?all_tenants=1", "/v3/volumes"):
         assert call("GET", path, token).status_code == listed
     assert call("GET", "/v3/os-availability-zone", token).status_code == 200
     assert call("GET", f"/v3/{PROJECT}/backups", token).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("token", "text"),
+    [
+        ("unscoped", "Policy doesn't allow volume:create to be performed."),
+        ("admin", "This needs a token that is scoped to a project."),
+    ],
+)
+def test_a_token_without_a_project_makes_nothing(call, token, text):
     made = call("POST", "/v3/volumes", token, json={"volume": {"size": 1}})
-    assert made.status_code == 403
-    assert made.json["forbidden"]["message"] == "This needs a token that is scoped to a project."
+    assert made.json == {"forbidden": {"code": 403, "message": text}}
+
+
+def test_without_a_project_only_an_admin_looks_something_up(call, rows):
+    path = f"/v3/backups/{rows.backup(project_id=PROJECT)}"
+    for method in ("GET", "DELETE"):
+        answer = call(method, path, "unscoped")
+        assert answer.json == {"forbidden": {"code": 403, "message": "Not authorized."}}
+    assert call("GET", path, "admin").status_code == 200
+
+
+# The middleware itself, with a Keystone that is away.
+
+AWAY = """\
+[keystone_authtoken]
+www_authenticate_uri = http://keystone.example
+auth_url = http://127.0.0.1:9/v3
+auth_type = password
+username = keeper
+password = hunter2
+http_request_max_retries = 0
+"""
+
+
+@pytest.fixture
+def away(tmp_path):
+    (tmp_path / "emberkeep.conf").write_text(AWAY)
+    return options_of(tmp_path / "emberkeep.conf")
+
+
+def test_when_keystone_does_not_answer_it_is_not_the_clients_fault(make_core, away, caplog):
+    client = testing.TestClient(create_app(make_core(), authentication=Keystone(away)))
+    answer = client.simulate_get("/v3/backups", headers={"X-Auth-Token": "a-token"})
+    assert answer.status_code == 503
+    assert "127.0.0.1" not in answer.text
+    assert not [word for word in ("hunter2", "a-token") if word in caplog.text + answer.text]
+    nobody = client.simulate_get("/v3/backups")
+    assert nobody.status_code == 401
+    assert nobody.headers["www-authenticate"] == 'Keystone uri="http://keystone.example"'
+    assert client.simulate_get("/").status_code == 300
+
+
+def test_with_a_delayed_decision_nobody_gets_in_either(make_core, away):
+    away.set_override("delay_auth_decision", True, group="keystone_authtoken")
+    client = testing.TestClient(create_app(make_core(), authentication=Keystone(away)))
+    forged = {"X-Identity-Status": "Confirmed", "X-Roles": "admin", "X-User-Id": "root"}
+    for headers in ({}, forged, {**forged, "X-Auth-Token": "a-token"}):
+        assert client.simulate_get("/v3/backups", headers=headers).status_code == 401
+
+
+def test_options_that_do_not_go_together_are_told(away):
+    away.set_override("memcache_security_strategy", "ENCRYPT", group="keystone_authtoken")
+    with pytest.raises(ConfigurationError, match="memcache_secret_key must be defined"):
+        Keystone(away)
 
 
 # The cache for where there is no memcached.

@@ -48,3 +48,17 @@ def test_on_loopback_a_foreign_host_is_refused(make_api, host, status):
     assert api.get(PATH, headers={"Host": host}).status_code == status
     discovery = api.get("/v3/", headers={"Host": host}).status_code
     assert discovery == (403 if status == 403 else 200)
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_no_web_page_of_another_origin_is_let_in(api, method):
+    origin = {"Origin": "https://evil.example", "Access-Control-Request-Method": "DELETE"}
+    answer = api.request(method, PATH, headers=origin)
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(("roles", "is_admin"), [("admin", True), ("Admin", False), ("", False)])
+def test_only_the_role_of_that_name_makes_an_admin(api, rows, roles, is_admin):
+    foreign = rows.backup(project_id="another")
+    shown = api.get(f"/v3/backups/{foreign}", roles=roles).status_code
+    assert shown == (200 if is_admin else 404)

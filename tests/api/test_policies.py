@@ -120,12 +120,17 @@ def test_an_unusable_file_is_one_line_that_names_it(tmp_path, text, told, caplog
     assert not caplog.records
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
-def test_a_file_that_cannot_be_read_is_one_too(tmp_path, content):
-    if content:
-        (tmp_path / "policy.yaml").write_bytes(content)
-    with pytest.raises(PolicyError, match=r"policy\.yaml: "):
+def test_a_file_that_is_no_text_is_one_too(tmp_path):
+    (tmp_path / "policy.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(PolicyError, match=r"policy\.yaml: is no YAML"):
         Enforcer(tmp_path / "policy.yaml")
+
+
+def test_a_file_may_come_later(tmp_path):
+    waiting = Enforcer(tmp_path / "policy.yaml")
+    assert may("backup:get", READER, enforcer=waiting)
+    (tmp_path / "policy.yaml").write_text('"backup:get": "role:member"')
+    assert not may("backup:get", READER, enforcer=waiting)
 
 
 def test_a_changed_file_is_in_force_at_once_and_a_broken_one_never(tmp_path, caplog):

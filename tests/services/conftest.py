@@ -7,7 +7,7 @@ from tests.services import ceph as ceph_module
 from tests.services import keystone as keystone_module
 from tests.services import swift as swift_module
 from tests.services.ceph import Ceph
-from tests.services.keystone import Keystone
+from tests.services.keystone import Keystone, People
 from tests.services.swift import Swift
 
 
@@ -21,6 +21,11 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
 def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
     with keystone_module.running(tmp_path_factory.mktemp("keystone")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def people(keystone: Keystone) -> People:
+    return keystone_module.people(keystone)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from keystoneauth1.identity import V3Password
+from keystoneauth1.identity import V3ApplicationCredential, V3Password
 from keystoneauth1.session import Session
 from tests.services.packages import environment
 from tests.services.servers import free_ports, serving
@@ -82,6 +82,24 @@ class Keystone:
 
     def token(self, person: "Person", **scope: Any) -> str:
         token = self.session(person, **scope).get_token()
+        assert token is not None
+        return token
+
+    def restricted_token(self, person: "Person", rules: list[dict[str, str]]) -> str:
+        """A token of an application credential with these access rules."""
+        session = self.session(person)
+        asked = {"name": "restricted", "secret": "restricted-secret", "access_rules": rules}
+        path = f"/users/{person.user_id}/application_credentials"
+        answer = session.post(
+            path, json={"application_credential": asked}, endpoint_override=self.auth_url
+        )
+        credential = answer.json()["application_credential"]
+        auth = V3ApplicationCredential(
+            auth_url=self.auth_url,
+            application_credential_id=credential["id"],
+            application_credential_secret="restricted-secret",
+        )
+        token = Session(auth).get_token()
         assert token is not None
         return token
 
@@ -157,11 +175,12 @@ class People:
         """A clouds.yaml with a cloud for everybody, by the user's name: demo-member, …"""
         everybody = [*self.by_role.values(), self.service]
         return yaml.safe_dump(
-            {"clouds": {one.name: _cloud(one, auth_url, region) for one in everybody}}
+            {"clouds": {one.name: cloud(one, auth_url, region) for one in everybody}}
         )
 
 
-def _cloud(person: Person, auth_url: str, region: str) -> dict[str, Any]:
+def cloud(person: Person, auth_url: str, region: str = REGION) -> dict[str, Any]:
+    """Somebody's part of a clouds.yaml."""
     return {
         "auth": {
             "auth_url": auth_url,
@@ -187,7 +206,7 @@ def people(keystone: Keystone) -> People:
             for project in PROJECTS
             for role in ROLES
         },
-        service=keystone.add_user("emberkeep", "emberkeep-password", "service", ["service"]),
+        service=keystone.add_user("keeper", "keeper-password", "service", ["service"]),
     )
 
 

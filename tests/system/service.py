@@ -41,6 +41,7 @@ class Service:
     state: Path
     port: int
     process: subprocess.Popen[bytes]
+    socket_path: Path | None = None
 
     def call(
         self,
@@ -108,6 +109,8 @@ class Service:
     def ready(self) -> bool:
         if self.process.poll() is not None:
             raise AssertionError(f"the service ended: {self.log()}")
+        if self.socket_path is not None:
+            return _status_over(self.socket_path) == 300
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5)
         except urllib.error.HTTPError as answer:
@@ -115,6 +118,18 @@ class Service:
         except OSError:
             return False
         return False
+
+
+def _status_over(path: Path) -> int | None:
+    """What GET / is answered over a socket; None if nobody answers."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.settimeout(5)
+            client.connect(str(path))
+            client.sendall(b"GET / HTTP/1.0\r\nHost: anything\r\n\r\n")
+            return int(client.recv(100).split()[1])
+        except (OSError, IndexError):
+            return None
 
 
 def until(condition: Callable[[], T], what: str, *, seconds: float = PATIENCE) -> T:
@@ -145,7 +160,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(state: Path, *options: str, port: int | None = None) -> Service:
+def start(
+    state: Path, *options: str, port: int | None = None, socket_path: Path | None = None
+) -> Service:
     """Start a service on `state`, and return when it is ready."""
     state.mkdir(exist_ok=True)
     if not (state / "emberkeep.conf").exists():
@@ -158,7 +175,7 @@ def start(state: Path, *options: str, port: int | None = None) -> Service:
             stdout=log,
             stderr=log,
         )  # fmt: skip
-    service = Service(state, port, process)
+    service = Service(state, port, process, socket_path)
     until(service.ready, "an answer of GET /")
     return service
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.services import keystone as keystone_module
+from tests.services.conftest import keystone, people  # noqa: F401 (fixtures)
 from tests.services.keystone import PROJECTS, ROLES, Keystone, People, Person
 from tests.system.service import QUICK, Answer, Service, serving, until
 
@@ -33,17 +33,6 @@ POLICY = """\
 "backup:update": "rule:xena_system_admin_or_project_reader"
 """
 NOBODYS_UUID = "5e851e08-3d6f-46cf-8343-71edee572b0a"
-
-
-@pytest.fixture(scope="module")
-def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
-    with keystone_module.running(tmp_path_factory.mktemp("keystone")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def people(keystone: Keystone) -> People:
-    return keystone_module.people(keystone)
 
 
 @dataclass
@@ -102,13 +91,14 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(
-    tmp_path_factory: pytest.TempPathFactory, keystone: Keystone, people: People
+    tmp_path_factory: pytest.TempPathFactory,
+    keystone: Keystone,  # noqa: F811
+    people: People,  # noqa: F811
 ) -> Iterator[Place]:
     state = tmp_path_factory.mktemp("service") / "state"
     state.mkdir()
     conf = CONF.format(keystone=keystone, service=people.service)
     (state / "emberkeep.conf").write_text(conf + QUICK)
-    (state / "policy.yaml").write_text("# nothing yet\n")
     with serving(state) as service:
         keystone.offer_block_storage(f"http://127.0.0.1:{service.port}/v3/$(project_id)s")
         tokens = {who: keystone.token(person) for who, person in people.by_role.items()}
@@ -199,8 +189,8 @@ def test_a_revoked_token_is_none(place: Place) -> None:
 
 
 def test_an_expired_token_is_one_only_beside_a_services(place: Place) -> None:
-    with place.keystone.with_short_tokens(seconds=1) as keystone:
-        token = keystone.token(place.person("demo", "reader"))
+    with place.keystone.with_short_tokens(seconds=1) as hasty:
+        token = hasty.token(place.person("demo", "reader"))
     until(lambda: place.with_token(token, "/v3/backups").status == 401, "the token's end")
     service = place.keystone.token(place.people.service)
     assert place.with_token(token, "/v3/backups", X_Service_Token=service).status == 200
@@ -213,6 +203,23 @@ def test_a_service_token_must_be_of_a_service(place: Place) -> None:
     another = place.tokens["alt", "admin"]
     assert place.with_token(token, "/v3/backups", X_Service_Token=another).status == 401
     assert place.with_token(token, "/v3/backups", X_Service_Token="garbage").status == 401
+
+
+def test_an_application_credential_may_do_what_its_rules_say(place: Place) -> None:
+    person = place.person("demo", "member")
+    rule = {"path": "/v3/*/backups", "method": "GET", "service": "block-storage"}
+    token = place.keystone.restricted_token(person, [rule])
+    project = person.project_id
+    assert place.with_token(token, f"/v3/{project}/backups").status == 200
+    assert place.with_token(token, f"/v3/{project}/volumes").status == 401
+    made = place.service.call(
+        "POST",
+        "/volumes",
+        {"volume": {"size": 1}},
+        project=project,
+        headers={"X-Auth-Token": token},
+    )
+    assert made.status == 401
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -228,17 +235,17 @@ def test_the_project_in_the_path_must_be_the_tokens(place: Place, role: str) -> 
 @pytest.fixture(scope="module")
 def projectless(place: Place) -> dict[str, str]:
     """A token without any scope, and an admin's of the domain and of the system."""
-    keystone = place.keystone
-    nobody = keystone.add_user("nobody", "nobody-password")
-    boss = keystone.add_user("boss", "boss-password")
-    keystone.grant(boss.user_id, "admin", "/domains/default")
-    keystone.grant(boss.user_id, "admin", "/system")
-    keystone.grant(nobody.user_id, "reader", "/domains/default")
+    there = place.keystone
+    nobody = there.add_user("nobody", "nobody-password")
+    boss = there.add_user("boss", "boss-password")
+    there.grant(boss.user_id, "admin", "/domains/default")
+    there.grant(boss.user_id, "admin", "/system")
+    there.grant(nobody.user_id, "reader", "/domains/default")
     return {
-        "unscoped": keystone.token(nobody, unscoped=True),
-        "reader of a domain": keystone.token(nobody, domain_name="Default"),
-        "admin of a domain": keystone.token(boss, domain_name="Default"),
-        "admin of the system": keystone.token(boss, system_scope="all"),
+        "unscoped": there.token(nobody, unscoped=True),
+        "reader of a domain": there.token(nobody, domain_name="Default"),
+        "admin of a domain": there.token(boss, domain_name="Default"),
+        "admin of the system": there.token(boss, system_scope="all"),
     }
 
 
@@ -401,17 +408,14 @@ def test_a_policy_file_changes_an_answer_while_the_service_runs(
     path, body = f"/backups/{backups['demo']}", {"backup": {"name": "renamed"}}
     assert fault(place.call(reader, "PUT", path, body)) == denied("backup:update")
     policy = place.service.state / "policy.yaml"
-    before = policy.read_text()
     policy.write_text(POLICY)
-    try:
-        assert place.call(reader, "PUT", path, body).status == 200
-        foreign = place.call(reader, "PUT", f"/backups/{backups['alt']}", body)
-        assert foreign.status == 404
-        policy.write_text('"backup:update": "rule:')  # is no YAML: the last rules stay
-        assert place.call(reader, "PUT", path, body).status == 200
-        assert "stay in force" in place.service.log()
-    finally:
-        policy.write_text(before)
+    assert place.call(reader, "PUT", path, body).status == 200
+    foreign = place.call(reader, "PUT", f"/backups/{backups['alt']}", body)
+    assert foreign.status == 404
+    policy.write_text('"backup:update": "rule:')  # is no YAML: the last rules stay
+    assert place.call(reader, "PUT", path, body).status == 200
+    assert "stay in force" in place.service.log()
+    policy.write_text("# as by default\n")
     assert fault(place.call(reader, "PUT", path, body)) == denied("backup:update")
 
 

@@ -76,6 +76,9 @@ def test_another_key_than_the_stores_is_one_line_and_code_2(tmp_path: Path) -> N
         ("[zone:az1]\nrepository = ftp://x\n", "no such kind of store"),
         ("[backups]\ndefault_availability_zone = x\n", "default_availability_zone"),
         ("nonsense", "emberkeep.conf"),
+        ("[DEFAULT]\nauth_strategy = keystone\n", "[keystone_authtoken] auth_type"),
+        ("[oslo_policy]\npolicy_file = emberkeep.conf\n", "emberkeep.conf: line 2: "),
+        ("[oslo_policy]\npolicy_file = no.yaml\n", "no.yaml: No such file"),
     ],
 )
 def test_a_wrong_value_is_reported_with_its_option(tmp_path: Path, conf: str, said: str) -> None:
@@ -83,6 +86,38 @@ def test_a_wrong_value_is_reported_with_its_option(tmp_path: Path, conf: str, sa
     answer = command("serve", "--state-dir", tmp_path, "--port", str(free_port()), code=2)
     assert said in answer.splitlines()[-1]
     assert "Traceback" not in answer
+
+
+def test_another_address_needs_a_word_of_the_operators_and_is_loud(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    # A name that is not known to be loopback only, though it is here.
+    (state / "emberkeep.conf").write_text("[DEFAULT]\nbind_host = LOCALHOST\nprot = 1\n")
+    said = command("serve", "--state-dir", state, "--port", str(free_port()), code=2)
+    assert "without authentication the service binds loopback only" in said.splitlines()[-1]
+    with serving(state, "--insecure-no-authentication") as service:
+        anywhere = {"Host": "backups.example"}
+        assert service.call("GET", "/backups", headers=anywhere).status == 200
+        assert "WITHOUT AUTHENTICATION, ON THE NETWORK" in service.log()
+        assert "[DEFAULT] prot: there is no such option; is port meant?" in service.log()
+
+
+def test_a_socket_of_its_owners_may_take_an_addresss_place(tmp_path: Path) -> None:
+    state, path = tmp_path / "state", tmp_path / "api.sock"
+    service = start(state, "--unix-socket", str(path), socket_path=path)
+    try:
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert not (state / "clouds.yaml").exists()
+        again = command("serve", "--state-dir", tmp_path / "x", "--unix-socket", path, code=2)
+        assert f"can't listen on {path}: Address already in use" in again
+        service.process.kill()  # leaves its socket behind
+        service.process.wait()
+        for name in ("api", "worker"):
+            service.child(name).wait(20)
+    finally:
+        stop(service)
+    service = start(state, "--unix-socket", str(path), socket_path=path)
+    stop(service)
 
 
 def test_a_child_that_dies_is_started_again(service: Service) -> None:

@@ -24,6 +24,7 @@ from emberkeep.api.faults import (
     Forbidden,
     NotFound,
     OutsideControllers,
+    PolicyNotAuthorized,
     UnknownRoute,
     envelope,
     page,
@@ -148,10 +149,10 @@ class _Endpoint:
             raise NotFound
         if route.schema is not None:
             route.schema.check(content, version)
-        if not identity.project_id and route.makes_something:
-            raise Forbidden(_PROJECTLESS)
-        place = Place(self._base(req), match.project)
         is_admin, may = context.who_may(identity, self._enforcer)
+        if not identity.project_id:
+            _refuse_projectless(route, is_admin, may)
+        place = Place(self._base(req), match.project)
         call = Call(
             caller=context.caller(identity, req.context.request_id, is_admin=is_admin, may=may),
             may=may,
@@ -179,6 +180,19 @@ class _Endpoint:
         return context.base_url(
             req, settings.public_endpoint, trust_proxy=settings.enable_proxy_headers_parsing
         )
+
+
+def _refuse_projectless(route: Route, is_admin: bool, may: context.May) -> None:
+    """What a caller without a project can't do, whatever the policies say.
+
+    It owns nothing, so it may make nothing, and, if it is no admin, look nothing up.
+    """
+    if not is_admin and "{" in route.path:
+        raise Forbidden("Not authorized.")
+    if route.makes_something:
+        if route.rule and not may(route.rule, None):
+            raise PolicyNotAuthorized(route.rule)
+        raise Forbidden(_PROJECTLESS)
 
 
 def _of_action(match: Match, name: str | None) -> Route:

@@ -69,6 +69,13 @@ class Settings:
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: FILTERS)
 
 
+class NamedFilters(dict[str, tuple[str, ...]]):
+    """An operator's filters: what they don't name may be filtered by nothing."""
+
+    def __missing__(self, _resource: str) -> tuple[str, ...]:
+        return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Core:
     """The services behind the API."""

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import falcon
-from keystonemiddleware import auth_token
+from keystonemiddleware import auth_token, exceptions
 from oslo_config import cfg
 
 from emberkeep.api.authentication import Answer
 from emberkeep.api.context import Identity
 from emberkeep.api.faults import BadRequest
+from emberkeep.config import ConfigurationError
 
 _LET_IN = "emberkeep.let_in"
 _CACHE = "emberkeep.tokens"
@@ -31,7 +32,10 @@ _ATTRIBUTES = {
 
 
 class Keystone:
-    """Asks the Keystone that `options` has in `[keystone_authtoken]`."""
+    """Asks the Keystone that `options` has in `[keystone_authtoken]`.
+
+    Raises `ConfigurationError` if the options don't go together.
+    """
 
     open_paths = ("/",)
 
@@ -39,7 +43,12 @@ class Keystone:
         memcached = options["keystone_authtoken"].memcached_servers
         own = {} if memcached else {"cache": _CACHE}
         self._tokens = TokenCache()
-        self._middleware = auth_token.AuthProtocol(_let_in, {"oslo_config_config": options, **own})
+        try:
+            self._middleware = auth_token.AuthProtocol(
+                _let_in, {"oslo_config_config": options, **own}
+            )
+        except exceptions.ConfigurationError as error:
+            raise ConfigurationError(f"[keystone_authtoken]: {error}") from error
 
     def identify(self, req: falcon.Request) -> Identity | Answer:
         environ: dict[str, Any] = {**req.env, _CACHE: self._tokens}

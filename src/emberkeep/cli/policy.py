@@ -72,7 +72,8 @@ def check(
     Ends with 1 if the service would not start with the file.  Rules that only Cinder has are
     mentioned and do no harm.
     """
-    file = policy_file or config.load(state_dir).policy_file
+    usual = config.load(state_dir).policy_file
+    file = policy_file or (usual if usual.exists() else None)
     found = findings(file) if file else []
     wrong = any(finding.level is Level.ERROR for finding in found)
     decision = None

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from emberkeep import config, state, supervisor
-from emberkeep.api.policies.enforcer import Enforcer
+from emberkeep.api import server
 from emberkeep.cli import options
 from emberkeep.config import KEYSTONE, LOOPBACK, NOAUTH, Configuration, ConfigurationError
 
@@ -60,7 +60,7 @@ def serve(
             f"bind_host {configuration.bind}: without authentication the service binds loopback "
             f"only ({', '.join(LOOPBACK)}); set auth_strategy = keystone"
         )
-    Enforcer(configuration.policy_file)  # so that a wrong file ends it now
+    server.check(configuration)
     state.prepare(state_dir)
     first = not configuration.key_file.exists()
     console = Console(stderr=True, highlight=False, soft_wrap=True)

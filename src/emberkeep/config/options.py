@@ -155,7 +155,7 @@ SECTIONS = (
             cfg.StrOpt(
                 "policy_file",
                 help="File of policies, relative to the state directory. Without a word it is "
-                "policy.yaml, if there is one; a file named here must exist.",
+                "policy.yaml, which need not be there; a file named here must.",
             ),
         ),
     ),

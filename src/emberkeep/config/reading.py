@@ -107,7 +107,7 @@ def _identity(options: cfg.ConfigOpts) -> Known:
         _check(options, section, its_options)
     if options.auth_strategy == KEYSTONE:
         identity.check(options)
-    return {section.lower(): _spellings(its) for section, its in sections.items()}
+    return {_plain(section): _spellings(its) for section, its in sections.items()}
 
 
 def _named(group: str | None, option: str) -> str:
@@ -115,14 +115,14 @@ def _named(group: str | None, option: str) -> str:
 
 
 def _known(options: cfg.ConfigOpts, zones: Iterable[str]) -> Known:
-    known = {section.name.lower(): _spellings(section.options) for section in SECTIONS}
-    return known | {f"zone:{zone}".lower(): _spellings(ZONE.options) for zone in zones}
+    known = {section.name: _spellings(section.options) for section in SECTIONS}
+    return known | {_plain(f"zone:{zone}"): _spellings(ZONE.options) for zone in zones}
 
 
 def _unknown(written: Written, known: Known) -> Iterator[str]:
     """What the file says that nobody listens to, in words."""
     for section, assigned in written.items():
-        names = known.get(section.lower())
+        names = known.get(_plain(section))
         if names is None:
             yield f"[{section}]: there is no such section{_like(section, {*known, AUTHTOKEN})}"
             continue
@@ -140,9 +140,15 @@ def _spellings(options: Iterable[cfg.Opt]) -> set[str]:
     return names
 
 
+def _plain(section: str) -> str:
+    """The section's name as oslo.config compares it: [Jobs] is [jobs], but [default] is another."""
+    return section if section == "DEFAULT" else section.lower()
+
+
 def _like(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), 1)
-    return f"; is {close[0]} meant?" if close else ""
+    plain = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.lower(), plain, 1)
+    return f"; is {plain[close[0]]} meant?" if close else ""
 
 
 def _configuration(
@@ -233,7 +239,7 @@ def _api(options: cfg.ConfigOpts, state_dir: Path) -> ApiOptions:
 
 
 def _filters(file: Path) -> Mapping[str, tuple[str, ...]]:
-    """What members may filter by; a resource that the file does not name by nothing."""
+    """By what members may filter the lists of the resources that the file names."""
     option = "resource_query_filters_file"
     try:
         content = json.loads(_contents(file, option))
@@ -241,19 +247,18 @@ def _filters(file: Path) -> Mapping[str, tuple[str, ...]]:
         raise ValueError(f"{option}: {file}: is no JSON: {error}") from error
     if not isinstance(content, dict) or not all(map(_is_names, content.values())):
         raise ValueError(f"{option}: {file}: is no object whose values are lists of names")
-    nothing: dict[str, list[str]] = {"backup": [], "volume": [], "snapshot": [], "message": []}
-    return {resource: tuple(names) for resource, names in (nothing | content).items()}
+    return {resource: tuple(names) for resource, names in content.items()}
 
 
 def _is_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _policy_file(options: cfg.ConfigOpts, state_dir: Path) -> Path | None:
-    if options.oslo_policy.policy_file:
-        return state_dir / str(options.oslo_policy.policy_file)
-    usual = state_dir / "policy.yaml"
-    return usual if usual.exists() else None
+def _policy_file(options: cfg.ConfigOpts, state_dir: Path) -> Path:
+    name: str | None = options.oslo_policy.policy_file
+    if name:
+        _contents(state_dir / name, "[oslo_policy] policy_file")
+    return state_dir / (name or "policy.yaml")
 
 
 def _default_zone(options: cfg.ConfigOpts, zones: Sequence[Zone]) -> str | None:

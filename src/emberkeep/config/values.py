@@ -1,5 +1,6 @@
 """What an operator can set, as values."""
 
+import ipaddress
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ class ApiOptions:
 class Configuration:
     """Everything that an operator can set.
 
-    `file` may not be there.  `warnings` tell of what the file says that nobody knows.
+    `file` and `policy_file` may not be there; `warnings` tell of names in `file` that nobody knows.
     """
 
     file: Path
@@ -110,7 +111,7 @@ class Configuration:
     unix_socket: Path | None  # instead of an address and a port
     database: str  # URL
     key_file: Path
-    policy_file: Path | None
+    policy_file: Path
     message_ttl: int  # seconds
     zones: tuple[Zone, ...]
     api: ApiOptions
@@ -130,4 +131,9 @@ class Configuration:
     @property
     def is_private(self) -> bool:
         """Whether only this machine's users reach the API."""
-        return self.unix_socket is not None or self.bind in LOOPBACK
+        if self.unix_socket is not None or self.bind in LOOPBACK:
+            return True
+        try:
+            return ipaddress.ip_address(self.bind).is_loopback
+        except ValueError:
+            return False  # a name may change what it means

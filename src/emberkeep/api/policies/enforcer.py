@@ -2,8 +2,8 @@
 
 Invariants
 * one enforcer an application, handed to it;
-* the file is read anew when it changes; one that has become unusable is logged, and the rules that
-  were in force stay in force.
+* the file is read anew when it changes; of one that has become unusable, or is gone, the log
+  tells, and the rules that were in force stay in force.
 """
 
 import logging
@@ -24,12 +24,12 @@ DEFAULTS: Mapping[str, str] = {**BASE, **{name: who.check for name, who in RULES
 
 
 class Enforcer:
-    """Asks oslo.policy.  Raises `PolicyError` if the file (None: there is none) is unusable."""
+    """Asks oslo.policy.  Raises `PolicyError` if the file is unusable; it need not be there yet."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._stamp = _stamp(file)
-        self._policy = _loaded(file)
+        self._policy = _loaded(file if self._stamp else None)
 
     def allows(
         self, rule: str, credentials: Mapping[str, Any], target: Mapping[str, str | None]
