@@ -1,4 +1,4 @@
-"""Volumes: POST /volumes, lists, show and deletion."""
+"""Volumes: POST /volumes, GET /volumes/{id}, and the short list."""
 
 import pytest
 
@@ -54,7 +54,18 @@ def test_a_new_volume_is_creating(api):
 
 
 @pytest.mark.parametrize(
-    ("version", "number"), [("3.0", 1), ("3.13", 2), ("3.21", 3), ("3.48", 5), ("3.65", 8)]
+    ("version", "number"),
+    [
+        ("3.0", 1),
+        ("3.13", 2),
+        ("3.21", 3),
+        ("3.48", 5),
+        ("3.61", 6),
+        ("3.63", 7),
+        ("3.64", 7),
+        ("3.65", 8),
+        ("3.71", 8),
+    ],
 )
 def test_later_microversions_add_keys(api, rows, version, number):
     added = FOR_ADMINS[:number]
@@ -68,6 +79,24 @@ def test_a_member_is_shown_less(api, rows):
     shown = api.get(f"/v3/volumes/{volume_id}", version="3.65", **MEMBER).json["volume"]
     added = ["group_id", "shared_targets", "service_uuid", "volume_type_id", "consumes_quota"]
     assert list(shown) == [*AT_3_0, *added, TENANT, "volume_image_metadata"]
+
+
+@pytest.mark.parametrize("version", ["3.48", "3.68", "3.69"])
+def test_a_volume_tells_its_service_once_it_is_made(api, rows, version):
+    new = create(api, version, size=1).json["volume"]
+    assert (new["shared_targets"], new["service_uuid"]) == (True, None)
+    first, second, elsewhere = (
+        api.get(f"/v3/volumes/{volume_id}", version=version).json["volume"]
+        for volume_id in (rows.volume(), rows.volume(), rows.volume(backend="keeper@az2#files"))
+    )
+    assert first["shared_targets"] is False
+    assert first["service_uuid"] == second["service_uuid"] != elsewhere["service_uuid"]
+
+
+def test_the_host_is_a_hosts_backend_and_pool(api, rows):
+    shown = api.get(f"/v3/volumes/{rows.volume()}").json["volume"]
+    assert shown["os-vol-host-attr:host"] == "keeper@az1#files"
+    assert shown[TENANT] == PROJECT
 
 
 @pytest.mark.parametrize(
@@ -102,10 +131,19 @@ def test_an_unknown_key_is_ignored_below_3_53(api):
     assert "Additional properties are not allowed ('mistyped' was unexpected)" in words
 
 
-def test_hints_for_a_scheduler_are_accepted(api):
-    body = {"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": {"any": "thing"}}
+@pytest.mark.parametrize(
+    "hints", [None, {}, {"any": "thing"}, {"same_host": [AN_ID]}, {"different_host": AN_ID}]
+)
+def test_hints_for_a_scheduler_are_accepted(api, hints):
+    body = {"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": hints}
     assert api.post("/v3/volumes", body).status_code == 202
     assert api.post("/v3/volumes", body | {"other": 1}).status_code == 400
+
+
+@pytest.mark.parametrize("hints", [1, [], {"same_host": "x"}, {"query": 1}])
+def test_hints_that_no_scheduler_understands(api, hints):
+    body = {"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": hints}
+    assert api.post("/v3/volumes", body).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -125,7 +163,10 @@ def test_hints_for_a_scheduler_are_accepted(api):
         ({"snapshot_id": AN_ID}, 404, f"Snapshot {AN_ID} could not be found."),
         ({"source_volid": AN_ID}, 404, f"Volume {AN_ID} could not be found."),
         ({"size": 1, "consistencygroup_id": AN_ID}, 404, f"Group {AN_ID} could not be found."),
+        ({"size": 1, "group_id": "g"}, 404, "Group g could not be found."),
         ({"size": 1, "imageRef": "x"}, 400,
+         "Invalid image identifier or unable to access requested image."),
+        ({"size": 1, "image_id": "x"}, 400,
          "Invalid image identifier or unable to access requested image."),
         ({"backup_id": AN_ID}, 404, f"Backup {AN_ID} could not be found."),
         ({"size": 1, "multiattach": None}, 400,
@@ -135,6 +176,20 @@ def test_hints_for_a_scheduler_are_accepted(api):
         ({"size": 1001}, 413,
          "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes "
          "quota. Requested 1001G, quota is 1000G and 0G has been consumed."),
+        ({"size": "x"}, 400,
+         "Invalid input for field/attribute size. Value: x. 'x' does not match '^[0-9]+$'"),
+        ({"size": "2147483648"}, 400, "Invalid input for field/attribute size. Value: 2147483648. "
+         "2147483648 is greater than the maximum of 2147483647"),
+        ({"size": 1, "description": "x" * 256}, 400,
+         "Invalid input received: description has 256 characters, more than 255."),
+        ({"size": 1, "availability_zone": ""}, 400,
+         "Invalid input for field/attribute availability_zone. Value: . '' should be non-empty"),
+        ({"size": 1, "multiattach": "maybe"}, 400, "Invalid input for field/attribute multiattach. "
+         "Value: maybe. 'maybe' is not valid under any of the given schemas"),
+        ({"size": 1, "snapshot_id": "x"}, 400, "Invalid input for field/attribute snapshot_id. "
+         "Value: x. 'x' is not valid under any of the given schemas"),
+        ({"size": 1, "metadata": {"k": None}}, 400,
+         "Invalid input for field/attribute k. Value: None. None is not of type 'string'"),
         # of two problems the first in the contract's order is told
         ({"volume_type": "fast", "snapshot_id": AN_ID}, 404,
          "Volume type with name fast could not be found."),
@@ -206,6 +261,69 @@ def test_a_reader_makes_no_volume(api):
     assert fault(answer) == (403, "Policy doesn't allow volume:create to be performed.")
 
 
+@pytest.mark.parametrize(("version", "code"), [("3.12", 404), ("3.13", 400)])
+def test_a_groups_id_is_a_string_from_3_13_on(api, version, code):
+    assert create(api, version, size=1, group_id=1).status_code == code
+
+
+@pytest.mark.parametrize(
+    ("version", "backup_id", "code"),
+    [("3.46", "x", 404), ("3.47", "x", 400), ("3.46", "", 202), ("3.47", AN_ID, 404)],
+)
+def test_a_backups_id_is_a_uuid_from_3_47_on(api, version, backup_id, code):
+    assert create(api, version, size=1, backup_id=backup_id).status_code == code
+
+
+def test_without_a_role_a_source_is_told_apart(api, rows):
+    volume_id = rows.volume()
+    snapshot_id = rows.snapshot(volume_id)
+    body = {"volume": {"snapshot_id": snapshot_id}}
+    assert fault(api.post("/v3/volumes", body, roles="someone")) == (
+        403, "Policy doesn't allow volume:get_snapshot to be performed."
+    )  # fmt: skip
+    body = {"volume": {"source_volid": volume_id}}
+    assert fault(api.post("/v3/volumes", body, roles="someone")) == (
+        404, f"Volume {volume_id} could not be found."
+    )  # fmt: skip
+
+
+def test_the_quota_of_volumes(api, rows):
+    for _ in range(10):
+        rows.volume()
+    assert fault(create(api, size=1)) == (
+        413,
+        "VolumeLimitExceeded: Maximum number of volumes allowed (10) exceeded for quota 'volumes'.",
+    )
+
+
+@pytest.mark.parametrize("source", ["source_volid", "snapshot_id"])
+def test_a_copy_is_where_its_source_is(api, rows, source):
+    volume_id = rows.volume(availability_zone="az2")
+    of = {source: volume_id if source == "source_volid" else rows.snapshot(volume_id)}
+    assert create(api, **of).json["volume"]["availability_zone"] == "az2"
+    what = "source volume" if source == "source_volid" else "snapshot"
+    assert fault(create(api, **of, availability_zone="az1")) == (
+        400, f"Invalid input received: Volume must be in the same availability zone as the {what}"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "words"),
+    [
+        ("source_volid", "error", "Invalid volume: Originating source volume status must be one of "
+         "'available, in-use' values"),
+        ("snapshot_id", "creating", "Invalid snapshot: Originating snapshot status must be one of "
+         "'available' values"),
+    ],
+)  # fmt: skip
+def test_a_source_that_is_not_ready(api, rows, source, status, words):
+    if source == "source_volid":
+        of = rows.volume(status=status)
+    else:
+        of = rows.snapshot(rows.volume(), status=status)
+    assert fault(create(api, **{source: of})) == (400, words)
+
+
 # GET
 
 
@@ -267,32 +385,3 @@ def test_what_a_list_of_volumes_must_not_ask(api):
     assert fault(api.get("/v3/volumes?sort=x")) == (
         400, "Invalid input received: Invalid sort key"
     )  # fmt: skip
-
-
-# DELETE
-
-
-@pytest.mark.parametrize("status", ["available", "error", "error_restoring", "error_extending"])
-def test_an_idle_volume_is_deleted_and_its_backups_stay(api, rows, status):
-    volume_id = rows.volume(status=status)
-    backup_id = rows.backup(volume_id=volume_id)
-    answer = api.delete(f"/v3/volumes/{volume_id}", **MEMBER)
-    assert (answer.status_code, answer.content) == (202, b"")
-    assert api.get(f"/v3/volumes/{volume_id}").json["volume"]["status"] == "deleting"
-    assert api.get(f"/v3/backups/{backup_id}").status_code == 200
-
-
-@pytest.mark.parametrize("status", ["creating", "in-use", "backing-up", "restoring-backup"])
-def test_a_busy_volume_is_not_deleted(api, rows, status):
-    code, words = fault(api.delete(f"/v3/volumes/{rows.volume(status=status)}"))
-    assert code == 400
-    assert words.startswith("Invalid volume: Volume status must be available or error or ")
-
-
-def test_snapshots_go_with_their_volume_only_if_that_is_asked(api, rows):
-    volume_id = rows.volume()
-    rows.snapshot(volume_id)
-    path = f"/v3/volumes/{volume_id}"
-    assert api.delete(path).status_code == 400
-    assert api.delete(f"{path}?cascade=maybe").status_code == 400
-    assert api.delete(f"{path}?cascade=True").status_code == 202

@@ -13,7 +13,7 @@ from emberkeep.testing.volumes import PROJECT
 from emberkeep.volumes import tasks
 from emberkeep.volumes.drivers.files import FilesDriver
 from emberkeep.volumes.errors import VolumeError
-from emberkeep.volumes.local import LocalVolumes, VolumeRequest
+from emberkeep.volumes.local import LocalVolumes, Placing, VolumeRequest
 from emberkeep.volumes.quota import VolumeQuotas
 
 
@@ -49,6 +49,7 @@ class LocalPlace:
     directory: Path
     quotas: VolumeQuotas = field(default_factory=lambda: VolumeQuotas(-1, -1, -1))
     tasks: list[Task] = field(default_factory=list)
+    placing: Placing | None = None
 
     def __post_init__(self) -> None:
         backends = {zone: f"host@{zone}" for zone in ("az1", "az2")}
@@ -61,6 +62,7 @@ class LocalPlace:
             zones=backends,
             default_zone="az1",
             quotas=self.quotas,
+            placing=self.placing,
         )
 
     def _enqueue(

@@ -45,6 +45,10 @@ class Columns:
     ours: Mapping[str, str]
     fixed: Mapping[str, object]
 
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.ours) | frozenset(self.fixed)
+
 
 def _same(*names: str) -> dict[str, str]:
     return {name: name for name in names}
@@ -142,8 +146,7 @@ def of_snapshots(call: Call, filters: Filters) -> dict[str, Any]:
 def query(call: Call, asked: Wanted, columns: Columns, values: Mapping[str, Any]) -> Query | None:
     """What to look for; None if no row can be like that."""
     like = asked.filters.like
-    known = {*columns.ours, *columns.fixed}
-    if asked.filters.doubled or not {*values, *like} <= known:
+    if asked.filters.doubled or not {*values, *like} <= columns.names:
         return None
     for name, fixed in columns.fixed.items():
         if name in values and not _is(fixed, values[name]):

@@ -241,6 +241,15 @@ ROUTES = (
     Route(
         "POST",
         "/v3/volumes/{id}/action",
+        volume_actions.revert,
+        since=v3(40),
+        rule="volume:revert_to_snapshot",
+        schema=action_bodies.REVERT,
+        action="revert",
+    ),
+    Route(
+        "POST",
+        "/v3/volumes/{id}/action",
         volume_image_metadata.set_,
         rule="volume_extension:volume_image_metadata:set",
         schema=image_metadata_bodies.SET,

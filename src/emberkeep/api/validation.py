@@ -109,17 +109,16 @@ BOOLEAN = {"type": ["boolean", "string"], "enum": [*TRUE, *FALSE]}
 STRING_255 = {"type": "string", "minLength": 0, "maxLength": 255}
 STRING_255_OR_NULL = {"type": ["string", "null"], "minLength": 0, "maxLength": 255}
 DESCRIPTION = {**STRING_255_OR_NULL, "format": "description"}
-BOOLEAN_OR_NULL = {"oneOf": [{"type": "null"}, BOOLEAN]}
-SIZE = {"type": ["integer", "string"], "pattern": "^[0-9]+$", "minimum": 1, "maximum": 2147483647}
-METADATA_KEY = "^[a-zA-Z0-9-_:. /]{1,255}$"
 METADATA = {
     "type": "object",
-    "patternProperties": {METADATA_KEY: {"type": "string", "maxLength": 255}},
+    "patternProperties": {"^[a-zA-Z0-9-_:. /]{1,255}$": {"type": "string", "maxLength": 255}},
     "additionalProperties": False,
 }
 METADATA_OR_NULL = {**METADATA, "type": ["object", "null"]}
 
 
+BOOLEAN_OR_NULL = {"oneOf": [{"type": "null"}, BOOLEAN]}
+SIZE = {"type": ["integer", "string"], "pattern": "^[0-9]+$", "minimum": 1, "maximum": 2147483647}
 METADATA_ITEM = {**METADATA, "minProperties": 1, "maxProperties": 1}
 ANYTHING: dict[str, Any] = {}
 

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     CREATE_VOLUME = "create-volume"
     DELETE_VOLUME = "delete-volume"
     EXTEND_VOLUME = "extend-volume"
+    REVERT_VOLUME = "revert-volume"
     CREATE_SNAPSHOT = "create-snapshot"
     DELETE_SNAPSHOT = "delete-snapshot"
 

@@ -44,7 +44,7 @@ class Placing:
 # What a volume is while a job has it: then its `previous_status` is what it will be.
 GIVEN_BACK = frozenset({"backing-up", "extending"})
 # And while a job has it whose end does not depend on what it was before.
-TAKEN = frozenset({"creating", "deleting", "restoring-backup"})
+TAKEN = frozenset({"creating", "deleting", "restoring-backup", "reverting"})
 
 
 class Enqueue(Protocol):

@@ -12,12 +12,13 @@ from emberkeep.volumes.kept import DEFAULT_TYPE_ID, GIB, Enqueue, Placing
 from emberkeep.volumes.metadata import Metadata
 from emberkeep.volumes.requests import Requests, VolumeRequest
 from emberkeep.volumes.reserving import Reserving
+from emberkeep.volumes.reverting import Reverting
 from emberkeep.volumes.snapshots import Snapshots
 
 __all__ = ["DEFAULT_TYPE_ID", "GIB", "Enqueue", "LocalVolumes", "Placing", "VolumeRequest"]
 
 
 class LocalVolumes(
-    Reserving, Requests, Changes, Metadata, Snapshots, Connections, Attachments, Images
+    Reserving, Requests, Changes, Metadata, Snapshots, Reverting, Connections, Attachments, Images
 ):
     """All that is done to our own volumes: by backups, by callers of the API, by an operator."""

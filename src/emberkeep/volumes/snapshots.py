@@ -9,7 +9,7 @@ from emberkeep.db.paging import Query
 from emberkeep.db.volumes import SnapshotRow
 from emberkeep.volumes import quota
 from emberkeep.volumes.errors import InvalidSnapshot, InvalidVolume
-from emberkeep.volumes.kept import Kept
+from emberkeep.volumes.kept import Kept, is_migrating
 
 _ADMIN_ACTIONS = "volume_extension:snapshot_admin_actions"
 _DELETABLE = ("available", "error")
@@ -54,8 +54,11 @@ class Snapshots(Kept):
             row = self._held(tx, volume_id, caller.sees)
             caller.authorize("volume:create_snapshot", row.project_id)
             allowed = ("available", "in-use") if in_use else ("available",)
-            if row.status in _NEVER:
-                raise InvalidVolume(f"Invalid volume: {_NEVER[row.status]}")
+            never = _NEVER.get(row.status)
+            if is_migrating(row) and row.status != "maintenance":
+                never = "Snapshot cannot be created while volume is migrating."
+            if never is not None:
+                raise InvalidVolume(f"Invalid volume: {never}")
             if row.status not in allowed:
                 raise InvalidVolume(
                     f"Invalid volume: Volume {volume_id} status must be {', '.join(allowed)}, "

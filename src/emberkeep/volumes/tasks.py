@@ -11,6 +11,7 @@ from emberkeep.db import attachments
 from emberkeep.db import volumes as table
 from emberkeep.db.database import Database, Transaction
 from emberkeep.db.volumes import VolumeRow
+from emberkeep.volumes.drivers.files import FilesDriver
 from emberkeep.volumes.errors import VolumeError
 from emberkeep.volumes.kept import GIB, Kept, snapshot_name
 
@@ -64,6 +65,9 @@ def fail(tx: Transaction, job: Job) -> None:
             table.change(
                 tx, job.subject, when=("extending",), status="error_extending", size=before
             )
+        case "revert-volume":
+            table.change(tx, job.subject, when=("reverting",), status="error")
+            _give_snapshot_back(tx, job)
         case _:
             table.change_snapshot(tx, job.subject, when=("creating", "deleting"), status="error")
 
@@ -86,11 +90,16 @@ def _create_volume(job: Job, database: Database, volumes: Kept, checkpoint: Chec
         origin = None
     if origin is not None:
         driver.copy(origin, row.id, size=size, copied=lambda _done, _total: checkpoint())
-    with database.reading() as tx:
-        row = table.get(tx, job.subject)
-    if row is None or row.status == "deleting":  # by force, meanwhile
-        driver.delete(job.subject)
+    _leave_nothing(database, driver, job.subject)
     return lambda tx: table.change(tx, job.subject, when=("creating",), status="available")
+
+
+def _leave_nothing(database: Database, driver: FilesDriver, volume_id: str) -> None:
+    """Remove the file that was made of a volume which was deleted by force meanwhile."""
+    with database.reading() as tx:
+        row = table.get(tx, volume_id)
+    if row is None or row.status == "deleting":
+        driver.delete(volume_id)
 
 
 def _backend_of(database: Database, row: VolumeRow) -> str:
@@ -134,6 +143,41 @@ def _give_back(tx: Transaction, volume_id: str) -> None:
         table.change(tx, volume_id, when=("extending",), status=status)
 
 
+def _revert_volume(job: Job, database: Database, volumes: Kept, checkpoint: Checkpoint) -> Finish:
+    """Copy the snapshot beside the volume, which keeps its bytes until the copy is whole."""
+    snapshot_id = str(job.arguments["snapshot_id"])
+    with database.reading() as tx:
+        row = table.get(tx, job.subject)
+    if row is None or row.status != "reverting":
+        return lambda tx: _give_snapshot_back(tx, job)
+    if row.path is not None:
+        raise VolumeError(f"{row.path} is not ours; a volume that lies elsewhere is not reverted")
+    driver, copy = volumes.driver(row.backend), f"revert-{row.id}"
+    try:
+        driver.copy(
+            volumes.snapshot_path(snapshot_id, row.backend),
+            copy,
+            size=row.size * GIB,
+            copied=lambda _done, _total: checkpoint(),
+        )
+        checkpoint()  # not after the lease: somebody may have written since
+        driver.replace(row.id, copy)
+    finally:
+        driver.delete(copy)
+    _leave_nothing(database, driver, row.id)
+
+    def done(tx: Transaction) -> None:
+        table.change(tx, job.subject, when=("reverting",), status="available")
+        _give_snapshot_back(tx, job)
+
+    return done
+
+
+def _give_snapshot_back(tx: Transaction, job: Job) -> None:
+    snapshot_id = str(job.arguments["snapshot_id"])
+    table.change_snapshot(tx, snapshot_id, when=("restoring",), status="available")
+
+
 def _create_snapshot(job: Job, database: Database, volumes: Kept, checkpoint: Checkpoint) -> Finish:
     with database.reading() as tx:
         snapshot = table.get_snapshot(tx, job.subject)
@@ -172,6 +216,7 @@ _TASKS: dict[str, Task] = {
     "create-volume": _create_volume,
     "delete-volume": _delete_volume,
     "extend-volume": _extend_volume,
+    "revert-volume": _revert_volume,
     "create-snapshot": _create_snapshot,
     "delete-snapshot": _delete_snapshot,
 }

@@ -62,7 +62,7 @@ def delete(core: Core, call: Call) -> Reply:
 def _list(core: Core, call: Call, view: Callable[[AttachmentRow], dict[str, Any]]) -> Reply:
     listable = Listable(
         rule=None,
-        columns=frozenset(filtering.ATTACHMENT.ours),
+        columns=filtering.ATTACHMENT.names,
         renamed={"instance_id": "instance_uuid"},
         always=FILTERS,
         allowed=FILTERS,

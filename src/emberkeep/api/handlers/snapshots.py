@@ -85,7 +85,7 @@ def _list(
 ) -> Reply:
     listable = Listable(
         rule="volume:get_all_snapshots",
-        columns=frozenset(filtering.SNAPSHOT.ours),
+        columns=filtering.SNAPSHOT.names,
         renamed=filtering.renamed(call),
         always=ALWAYS,
         allowed=core.settings.filters["snapshot"],

@@ -56,6 +56,12 @@ def force_delete(core: Core, call: Call) -> Reply:
     return Reply(202)
 
 
+def revert(core: Core, call: Call) -> Reply:
+    snapshot_id = call.body["revert"].get("snapshot_id")
+    core.volumes.revert(call.caller, call.parameters["id"], snapshot_id)
+    return Reply(202)
+
+
 def _marking(
     mark: Callable[[LocalVolumes, Caller, str], None],
 ) -> Callable[[Core, Call], Reply]:

@@ -189,7 +189,7 @@ def _list(core: Core, call: Call, path: tuple[str, ...], view: View) -> Reply:
     allowed = core.settings.filters["volume"]
     listable = Listable(
         rule="volume:get_all",
-        columns=frozenset(filtering.VOLUME.ours),
+        columns=filtering.VOLUME.names,
         renamed=filtering.renamed(call),
         always=allowed,
         allowed=allowed,

@@ -5,6 +5,7 @@ from emberkeep.api.policies.who import Who
 RULES = {
     "volume:extend": Who.MEMBER,
     "volume:extend_attached_volume": Who.MEMBER,
+    "volume:revert_to_snapshot": Who.MEMBER,
     "volume:update_readonly_flag": Who.MEMBER,
     "volume_extension:volume_admin_actions:reset_status": Who.ADMIN,
     "volume_extension:volume_admin_actions:force_delete": Who.ADMIN,

@@ -63,6 +63,21 @@ RESET_STATUS = Schema(
     }
 )
 
+REVERT = Schema(
+    {
+        MIN: only(
+            {
+                "revert": {
+                    "type": "object",
+                    "properties": {"snapshot_id": {"type": ["string", "null"]}},
+                    "additionalProperties": True,
+                }
+            },
+            required=("revert",),
+        )
+    }
+)
+
 RESERVE = action("os-reserve")
 UNRESERVE = action("os-unreserve")
 BEGIN_DETACHING = action("os-begin_detaching")

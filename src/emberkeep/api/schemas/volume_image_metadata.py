@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from emberkeep.api.validation import FORMATS, METADATA, METADATA_KEY, action
+from emberkeep.api.validation import FORMATS, METADATA, action
 
 _LONGEST = 65535  # bytes of a value
 
@@ -13,7 +13,10 @@ def _fits(value: object) -> bool:
 
 
 _VALUES = {"type": "string", "format": "mysql_text"}
-_METADATA: dict[str, Any] = {**METADATA, "patternProperties": {METADATA_KEY: _VALUES}}
+_METADATA: dict[str, Any] = {
+    **METADATA,
+    "patternProperties": {"^[a-zA-Z0-9-_:. /]{1,255}$": _VALUES},
+}
 
 SET = action("os-set_image_metadata", {"metadata": _METADATA}, required=("metadata",))
 SHOW = action("os-show_image_metadata")

@@ -12,6 +12,7 @@ from emberkeep.api.validation import (
     METADATA_OR_NULL,
     SIZE,
     STRING_255_OR_NULL,
+    UUID,
     UUID_OR_NULL,
     Schema,
     only,
@@ -39,6 +40,20 @@ _VOLUME_3_13 = {**_VOLUME, "group_id": STRING_255_OR_NULL}
 _VOLUME_3_47 = {**_VOLUME_3_13, "backup_id": UUID_OR_NULL}
 
 
+# Checked as Cinder does, and of no effect: there is nothing to schedule.
+_HOSTS = {"oneOf": [UUID, {"type": "array", "items": UUID, "uniqueItems": True}]}
+_HINTS = {
+    "type": ["object", "null"],
+    "properties": {
+        "local_to_instance": UUID_OR_NULL,
+        "different_host": _HOSTS,
+        "same_host": _HOSTS,
+        "query": {"type": ["string", "object"]},
+    },
+    "additionalProperties": True,
+}
+
+
 def _body(properties: dict[str, Any], *, others: bool) -> dict[str, Any]:
     return only(
         {
@@ -47,7 +62,7 @@ def _body(properties: dict[str, Any], *, others: bool) -> dict[str, Any]:
                 "properties": properties,
                 "additionalProperties": others,
             },
-            "OS-SCH-HNT:scheduler_hints": {"type": ["object", "null"]},
+            "OS-SCH-HNT:scheduler_hints": _HINTS,
         },
         required=("volume",),
     )

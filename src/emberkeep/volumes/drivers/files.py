@@ -69,6 +69,14 @@ class FilesDriver:
                 self._copy(source, original, descriptor, copied)
             os.truncate(descriptor, max(length, size))
 
+    def replace(self, name: str, by: str) -> None:
+        """Give the file `by` the name `name`, in place of what has it."""
+        try:
+            os.replace(self.path(by), self.path(name))
+            self._sync_directory()
+        except OSError as error:
+            raise VolumeError(f"{self.path(name)}: {error.strerror}") from error
+
     def extend(self, name: str, size: int) -> None:
         """Make the file longer; it never becomes shorter."""
         path = self.path(name)

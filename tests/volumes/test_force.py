@@ -1,0 +1,79 @@
+"""What is deleted by force goes, whatever is under way with it, and leaves nothing behind."""
+
+import pytest
+from tests.volumes.kept import CALLER, LocalPlace, a_caller, create, snapshot
+
+from emberkeep.volumes.errors import InvalidVolume, SnapshotNotFound, VolumeNotFound
+
+ADMIN = a_caller(is_admin=True)
+
+
+@pytest.mark.parametrize("created_first", [True, False])
+def test_a_volume_that_is_being_made(place: LocalPlace, created_first: bool) -> None:
+    volume_id = create(place, size_gib=1)
+    place.service.delete(CALLER, volume_id, force=True)
+    made, deleted = place.tasks
+    for task in (made, deleted) if created_first else (deleted, made):
+        place.run(task)
+    with pytest.raises(VolumeNotFound):
+        place.service.show(volume_id)
+    assert place.files() == []
+
+
+@pytest.mark.parametrize("created_first", [True, False])
+def test_a_snapshot_that_is_being_made(place: LocalPlace, created_first: bool) -> None:
+    volume_id = place.a_volume()
+    snapshot_id = snapshot(place, volume_id)
+    place.service.delete_snapshot(ADMIN, snapshot_id, force=True)
+    made, deleted = place.tasks
+    for task in (made, deleted) if created_first else (deleted, made):
+        place.run(task)
+    with pytest.raises(SnapshotNotFound):
+        place.service.show_snapshot(snapshot_id)
+    assert place.files() == [volume_id]
+
+
+def test_a_volume_goes_with_snapshots_that_are_busy(place: LocalPlace) -> None:
+    volume_id = place.a_volume()
+    place.a_snapshot(volume_id, status="backing-up")
+    with pytest.raises(InvalidVolume):
+        place.service.delete(CALLER, volume_id, cascade=True)
+    with pytest.raises(InvalidVolume):
+        place.service.delete(CALLER, volume_id, force=True)
+    place.service.delete(CALLER, volume_id, cascade=True, force=True)
+    place.work()
+    assert place.files() == []
+
+
+def test_what_an_admin_says_of_a_volume_stays_when_its_task_ends(place: LocalPlace) -> None:
+    volume_id = create(place, size_gib=1)
+    place.service.reset_status(
+        ADMIN, volume_id, status="error", attach_status=None, migration_status=None
+    )
+    place.work()
+    assert place.status(volume_id) == "error"
+    assert place.files() == [volume_id]
+
+
+def test_a_volume_that_is_being_reverted(
+    place: LocalPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume_id = place.a_volume()
+    snapshot_id = place.a_snapshot(volume_id)
+    place.service.revert(CALLER, volume_id, snapshot_id)
+    place.service.delete(CALLER, volume_id, cascade=True, force=True)
+    driver = place.service.driver("host@az1")
+    replace = driver.replace
+
+    def late(name: str, by: str) -> None:
+        place.run(deletion)
+        replace(name, by)
+
+    reverting, *others, deletion = place.tasks
+    monkeypatch.setattr(driver, "replace", late)
+    # The worker looked before it was deleted, and replaces the file afterwards.
+    place.set_status(volume_id, "reverting")
+    place.run(reverting)
+    for task in others:
+        place.run(task)
+    assert place.files() == []
