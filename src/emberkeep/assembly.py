@@ -205,6 +205,7 @@ def assemble(
         database,
         enqueue=_enqueuer(queue),
         wake=queue.wake,
+        message_ttl=configuration.message_ttl,
         drivers=drivers or {},
         zones=zones,
         default_zone=configuration.volumes.default_availability_zone,

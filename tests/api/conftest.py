@@ -140,6 +140,23 @@ class Rows:
             | values,
         )
 
+    def message(self, **values: Any) -> str:
+        action, detail = values.get("action_id", "013"), values.get("detail_id", "020")
+        return self._insert(
+            tables.messages,
+            {
+                "request_id": "req-1",
+                "resource_type": "VOLUME_BACKUP",
+                "resource_uuid": str(uuid.uuid4()),
+                "action_id": action,
+                "detail_id": detail,
+                "event_id": f"VOLUME_VOLUME_BACKUP_{action}_{detail}",
+                "message_level": "ERROR",
+                "expires_at": datetime(2100, 1, 1),
+            }
+            | values,
+        )
+
     def service(self, **values: Any) -> None:
         now = utc_now()
         row = {

@@ -82,3 +82,20 @@ def test_resource_filters_are_what_the_operator_says(make_api):
 def test_resource_filters_came_with_3_33(api):
     answer = api.get("/v3/resource_filters", version="3.32")
     assert message(answer) == (404, "The resource could not be found.")
+
+
+@pytest.mark.parametrize(
+    ("path", "who"),
+    [
+        ("/v3/messages?resource_uuid=x", {"roles": "member,reader"}),
+        ("/v3/types?is_public=true", {"roles": "member,reader"}),
+        ("/v3/scheduler-stats/get_pools?name=x", {}),
+    ],
+)
+def test_a_resource_that_the_operator_leaves_out_has_no_filters(make_api, path, who):
+    name = path.partition("?")[2].partition("=")[0]
+    assert make_api().get(path, **who).status_code == 200
+    assert message(make_api(filters={}).get(path, **who)) == (
+        400,
+        f"Invalid filters {name} are found in query options.",
+    )

@@ -1,7 +1,11 @@
 """What projects may have: quota sets, and the classes that are behind them."""
 
+import base64
+import json
+
 import pytest
 
+AN_ID = "5e851e08-3d6f-46cf-8343-71edee572b0a"
 PROJECT = "8dca4f5a1c2d4e3f9a0b1c2d3e4f5a6b"
 OTHER = "b" * 32
 SET = f"/v3/os-quota-sets/{PROJECT}"
@@ -344,6 +348,22 @@ def test_a_backup_counts_against_its_projects_limits(api, rows):
     )
     api.put(SET, {"quota_set": {"backups": -1}})
     assert api.post("/v3/backups", {"backup": {"volume_id": second}}).status_code == 202
+
+
+def test_an_import_counts_against_its_projects_limits(api, rows):
+    rows.service()
+    record = api.get(f"/v3/backups/{rows.backup(project_id=OTHER)}/export_record").json
+    content = json.loads(base64.b64decode(record["backup-record"]["backup_url"]))
+    url = base64.b64encode(json.dumps(content | {"id": AN_ID}).encode()).decode()
+    api.put(SET, {"quota_set": {"backups": 0}})
+    wanted = record["backup-record"] | {"backup_url": url}
+    assert over(api, "/v3/backups/import_record", "backup-record", **wanted) == (
+        413,
+        "BackupLimitExceeded: Maximum number of backups allowed (0) exceeded",
+    )
+    api.delete(SET)
+    answer = api.post("/v3/backups/import_record", {"backup-record": wanted})
+    assert answer.status_code == 201
 
 
 def test_a_class_limits_backups(api, rows):

@@ -242,11 +242,66 @@ def test_a_disabled_service_gets_no_new_backups(api, rows, two_zones):
     assert api.get(f"/v3/backups/{backup['id']}").json["backup"]["status"] == "creating"
 
 
-def test_a_zone_whose_volume_services_are_disabled_is_not_available(api, two_zones):
-    api.put("/v3/os-services/disable", {"host": "w@az1", "binary": "cinder-volume"})
+def test_a_zone_whose_volume_services_are_disabled_is_not_available(api, rows, two_zones):
+    az1 = {"host": "w@az1", "binary": "cinder-volume"}
+    api.put("/v3/os-services/disable", az1)
     zones = api.get("/v3/os-availability-zone").json["availabilityZoneInfo"]
     assert [zone["zoneState"]["available"] for zone in zones] == [False, False]
-    # A backup goes to the service of backups, which is another one.
-    assert api.get("/v3/os-services?binary=cinder-backup").json["services"][0]["status"] == (
-        "enabled"
+    backup = api.post("/v3/backups", {"backup": {"volume_id": rows.volume()}}).json["backup"]
+    assert api.get(f"/v3/backups/{backup['id']}").json["backup"]["status"] == "creating"
+    api.put("/v3/os-services/enable", az1)
+    zones = api.get("/v3/os-availability-zone").json["availabilityZoneInfo"]
+    assert [zone["zoneState"]["available"] for zone in zones] == [True, False]
+
+
+def test_a_volume_that_no_service_takes_is_in_error_and_told(api, two_zones):
+    made = api.post("/v3/volumes", {"volume": {"size": 1, "availability_zone": "az2"}})
+    assert (made.status_code, made.json["volume"]["status"]) == (202, "creating")
+    volume_id = made.json["volume"]["id"]
+    assert api.get(f"/v3/volumes/{volume_id}").json["volume"]["status"] == "error"
+    (told,) = api.get("/v3/messages").json["messages"]
+    assert (told["event_id"], told["resource_type"], told["resource_uuid"]) == (
+        "VOLUME_VOLUME_001_003",
+        "VOLUME",
+        volume_id,
+    )
+    assert told["user_message"] == (
+        "schedule allocate volume:Could not find any available weighted backend."
+    )
+    assert told["request_id"] == made.headers["x-openstack-request-id"]
+    other = api.post("/v3/volumes", {"volume": {"size": 1, "availability_zone": "az1"}})
+    shown = api.get(f"/v3/volumes/{other.json['volume']['id']}").json["volume"]
+    assert shown["status"] == "creating"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "", None),
+        ("POST", "/restore", {"restore": {}}),
+        ("GET", "/export_record", None),
+        ("POST", "/action", {"os-reset_status": {"status": "error"}}),
+        ("POST", "/action", {"os-force_delete": None}),
+    ],
+)
+def test_nothing_is_done_to_backups_of_a_zone_without_an_enabled_service(
+    api, rows, two_zones, method, path, body
+):
+    backup = rows.backup()
+    api.put("/v3/os-services/disable", AZ1)
+    assert message(api.request(method, f"/v3/backups/{backup}{path}", body)) == (
+        404,
+        "Service cinder-backup could not be found.",
+    )
+    rows.service(host="x@az1", availability_zone="az1")
+    assert api.request(method, f"/v3/backups/{backup}{path}", body).status_code in (200, 202)
+
+
+def test_nothing_is_imported_while_all_services_are_disabled(api, rows, two_zones):
+    record = api.get(f"/v3/backups/{rows.backup()}/export_record").json
+    api.put("/v3/os-services/disable", {"host": "w", "binary": "cinder-backup"})
+    service = record["backup-record"]["backup_service"]
+    assert message(api.post("/v3/backups/import_record", record)) == (
+        503,
+        f"Service {service} could not be found.",
     )

@@ -93,6 +93,11 @@ def test_a_full_page_links_to_the_next(api):
     [
         ("is_public=x", "Invalid is_public filter [x]"),
         ("is_public=", "Invalid is_public filter []"),
+        (
+            "name=x&name=__DEFAULT__",
+            "The server could not comply with the request since it is either malformed or "
+            "otherwise incorrect.",
+        ),
         ("limit=x", "limit param must be an integer"),
         ("offset=x", "offset must be an integer"),
         ("sort=nonsense", "Invalid input received: Invalid sort key"),

@@ -394,3 +394,38 @@ def test_many_workers_never_get_one_job_twice(tmp_path: Path) -> None:
         claimed.append(job.id)
     assert Counter(claimed) == Counter(ids)
     database.close()
+
+
+def serve(place: Place, worker: str, repository: str, *, disabled: bool) -> None:
+    with place.database.writing() as tx:
+        host = f"{worker}@{repository}"
+        services.register(
+            tx,
+            host=host,
+            binary=services.BACKUP,
+            availability_zone=repository,
+            repository=repository,
+        )
+        services.set_disabled(tx, host=host, binary=services.BACKUP, disabled=disabled, reason=None)
+
+
+def test_a_disabled_service_leaves_work_to_an_enabled_one_that_can_do_it(place: Place) -> None:
+    one, two = (
+        Worker(name, frozenset(), frozenset({"r1", "r2"}), frozenset({"shared", f"of {name}"}))
+        for name in ("one", "two")
+    )
+    place.queue.beat(one, [], {})
+    place.queue.beat(two, [], {})
+    serve(place, "one", "r1", disabled=True)
+    serve(place, "one", "r2", disabled=False)
+    serve(place, "two", "r1", disabled=False)
+    theirs = place.enqueue(needs_repository="r1", needs_backend="shared")
+    assert place.queue.claim(one) is None
+    assert place.claim(two).id == theirs
+    other = place.enqueue(needs_repository="r2", needs_backend="shared")
+    assert place.claim(one).id == other
+    out_of_their_reach = place.enqueue(needs_repository="r1", needs_backend="of one")
+    assert place.claim(one).id == out_of_their_reach
+    serve(place, "two", "r1", disabled=True)
+    nobody_is_enabled = place.enqueue(needs_repository="r1", needs_backend="shared")
+    assert place.claim(one).id == nobody_is_enabled

@@ -90,11 +90,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A handler's answer; a `body` of None is an empty one."""
+    """A handler's answer; a `body` of None is an empty one.
+
+    A `bare` one has less of a controller's headers, as some of Cinder's deletions.
+    """
 
     status: int
     body: Mapping[str, Any] | None = None
     location: str | None = None
+    bare: bool = False
 
 
 def who_may(identity: Identity, enforcer: Enforcer) -> tuple[bool, May]:

@@ -45,18 +45,13 @@ class Router:
         """The rows for the path, or None: an unknown route."""
         segments = path.split("/")
         project = None
-        with_suffix = False
         if segments[1] == "v3" and len(segments) > 2 and segments[2]:
             if segments[2] not in self._collections and self._project.fullmatch(segments[2]):
                 project = segments.pop(2)
-            if len(segments) < 3 or segments[-1] == ".json":
-                return None
             segments[-1] = segments[-1].removesuffix(".json")
-            with_suffix = "." in segments[-1]
-        match = self._row(method, segments, project)
-        if with_suffix and match is not None and "host" not in match.parameters:
-            return None  # only a host's name may have a dot
-        return match
+            if len(segments) < 3 or not segments[-1]:
+                return None
+        return self._row(method, segments, project)
 
     def _row(self, method: str, segments: list[str], project: str | None) -> Match | None:
         for pattern in self._patterns:

@@ -8,10 +8,11 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emberkeep.backups import parents, placement, quota, rows
+from emberkeep.backups import messages, parents, placement, quota, rows
 from emberkeep.backups.errors import InvalidSnapshot, InvalidVolume
 from emberkeep.backups.lifecycle import Status
 from emberkeep.backups.means import Means
+from emberkeep.backups.messages import Action, Detail
 from emberkeep.caller import Caller
 from emberkeep.db import backups as table
 from emberkeep.db.backups import Backup
@@ -97,6 +98,15 @@ def create(means: Means, caller: Caller, new: NewBackup) -> Backup:
         table.insert(tx, backup)
         if service is None:
             means.seam.abandon(opening)
+            messages.tell(
+                tx,
+                Action.CREATE,
+                Detail.NOT_SCHEDULED,
+                project_id=caller.project_id,
+                request_id=caller.request_id,
+                resource_uuid=backup_id,
+                ttl=means.settings.message_ttl,
+            )
         else:
             means.seam.submit(opening, _job(means, caller, backup, volume, zone, service))
     means.queue.wake()

@@ -55,7 +55,7 @@ def _delete(means: Means, tx: Transaction, caller: Caller, backup: Backup, event
         NewJob(
             kind=Kind.DELETE,
             subject=backup.id,
-            project_id=backup.project_id,
+            project_id=caller.project_id,
             user_id=caller.user_id,
             request_id=caller.request_id,
             needs_repository=backup.repository or service.repository,

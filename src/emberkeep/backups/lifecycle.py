@@ -72,6 +72,12 @@ def check(event: Event, status: str) -> None:
         raise InvalidBackup(_REFUSALS[event])
 
 
+def is_kept(tx: Transaction, backup_id: str) -> bool:
+    """Whether the backup is there, and nobody has asked for its deletion."""
+    backup = table.get(tx, backup_id)
+    return backup is not None and backup.status != Status.DELETING
+
+
 def happen(
     tx: Transaction,
     backup_id: str,

@@ -40,12 +40,15 @@ class Detail(StrEnum):
     INVALID_VOLUME = "027"  # of the volume, whose id the message then carries
 
 
+# Some are of volumes, which write their messages themselves.
 ACTIONS: Mapping[str, str] = {
+    "001": "schedule allocate volume",
     Action.CREATE: "create backup",
     Action.DELETE: "delete backup",
     Action.RESTORE: "restore backup",
 }
 DETAILS: Mapping[str, str] = {
+    "003": "Could not find any available weighted backend.",
     Detail.INVALID_STATUS: "Backup status is invalid.",
     Detail.SERVICE_DOWN: "Backup service is down.",
     Detail.CREATE_FAILED: "Backup driver failed to create backup.",

@@ -82,7 +82,8 @@ def get(tx: Transaction, message_id: str, *, project_id: str | None) -> Message 
 
 def page(tx: Transaction, query: Query) -> list[Message]:
     """A page of the messages that are there.  Raises what `paging.page` raises."""
-    return [Message(**row) for row in tx.rows(paging.page(tx, messages, query))]
+    selected = paging.page(tx, messages, query).where(messages.c.expires_at > tx.now())
+    return [Message(**row) for row in tx.rows(selected)]
 
 
 def remove(tx: Transaction, message_id: str) -> None:

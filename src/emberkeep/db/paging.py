@@ -72,14 +72,14 @@ def page(
         marker = tx.row(
             sa.select(table).where(
                 table.c.id == query.marker,
-                *_alive(tx, table),
+                sa.not_(table.c.deleted),
                 *_visible(table, query.marker_project_id),
             )
         )
         if marker is None:
             raise MarkerNotFound(query.marker)
     order = _order(table, query)
-    selected = sa.select(table).where(*_conditions(tx, table, query, computed))
+    selected = sa.select(table).where(*_conditions(table, query, computed))
     if marker is not None:
         selected = selected.where(_after(order, marker))
     return (
@@ -93,7 +93,7 @@ def page(
 
 def count(tx: Transaction, table: sa.Table, query: Query, *, computed: Computed = _NONE) -> int:
     """How many rows there are in all pages together."""
-    conditions = _conditions(tx, table, query, computed)
+    conditions = _conditions(table, query, computed)
     counted = sa.select(sa.func.count()).select_from(table).where(*conditions)
     return int(tx.connection.scalar(counted) or 0)
 
@@ -102,18 +102,8 @@ def _visible(table: sa.Table, project_id: str | None) -> list[sa.ColumnElement[b
     return [] if project_id is None else [table.c.project_id == project_id]
 
 
-def _alive(tx: Transaction, table: sa.Table) -> list[sa.ColumnElement[bool]]:
-    """The rows that are there: not deleted, nor expired where rows expire."""
-    alive: list[sa.ColumnElement[bool]] = [sa.not_(table.c.deleted)]
-    if "expires_at" in table.c:
-        alive.append(table.c.expires_at > tx.now())
-    return alive
-
-
-def _conditions(
-    tx: Transaction, table: sa.Table, query: Query, computed: Computed
-) -> list[sa.ColumnElement[bool]]:
-    conditions = [*_alive(tx, table), *_visible(table, query.project_id)]
+def _conditions(table: sa.Table, query: Query, computed: Computed) -> list[sa.ColumnElement[bool]]:
+    conditions = [sa.not_(table.c.deleted), *_visible(table, query.project_id)]
     columns: Computed = {**dict(table.c.items()), **computed}
     for name, value in query.filters.items():
         column = columns.get(name)

@@ -182,6 +182,18 @@ def _of_host(host: str) -> sa.ColumnElement[bool]:
     return sa.or_(services.c.host == host, *within)
 
 
+def resting(tx: Transaction) -> dict[str, set[str]]:
+    """By worker, the repositories with which it is not to work: all of its services that do are
+    disabled."""
+    rest: dict[str, set[str]] = {}
+    work: dict[str, set[str]] = {}
+    for service in list_services(tx, BACKUP):
+        worker = service.host.rpartition("@")[0]
+        kept = rest if service.disabled else work
+        kept.setdefault(worker, set()).add(service.repository or "")
+    return {worker: found - work.get(worker, set()) for worker, found in rest.items()}
+
+
 def alive(tx: Transaction) -> list[Worker]:
     """The workers whose heartbeat is fresh."""
     fresh = workers.c.heartbeat_at >= tx.now() - DOWN_AFTER

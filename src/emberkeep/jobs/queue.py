@@ -150,16 +150,19 @@ class Queue:
     def claim(self, worker: Worker, kinds: Collection[Kind] = tuple(Kind)) -> Job | None:
         """Make the oldest job that the worker may run now its own; None if there is none.
 
-        It may be one that was cancelled, or that is `overspent`: the worker ends it.
+        It may be one that was cancelled, or that is `overspent`: the worker ends it.  What its
+        disabled services would do, it leaves to another worker that can do it, if there is one.
         """
         with self._database.reading() as tx:
             alive = services.alive(tx)
+            resting = services.resting(tx)
             wanted = [
                 job
                 for job in table.claimable(tx)
                 if job.kind in kinds
                 and _reaches(worker, job)
                 and not self._waits_for_another(tx, job, worker, alive)
+                and not _leaves_it(job, worker, alive, resting)
             ]
         claims = (self.seize(job, worker) for job in wanted)
         return next((job for job in claims if job is not None), None)
@@ -299,6 +302,16 @@ def _columns(job: NewJob) -> dict[str, Any]:
         "needs_backend": job.needs_backend,
         "prefers_zone": job.prefers_zone,
     }
+
+
+def _leaves_it(
+    job: Job, me: Worker, alive: Iterable[Worker], resting: Mapping[str, Collection[str]]
+) -> bool:
+    """Whether the worker is not to do it, and another one, alive, may and can."""
+    repository = job.needs_repository
+    return repository in resting.get(me.name, ()) and any(
+        _reaches(other, job) and repository not in resting.get(other.name, ()) for other in alive
+    )
 
 
 def _reaches(worker: Worker, job: Job) -> bool:

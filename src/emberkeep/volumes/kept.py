@@ -77,10 +77,12 @@ class Kept:
         quotas: VolumeQuotas,
         placing: Placing | None = None,
         wake: Callable[[], None] = lambda: None,
+        message_ttl: float = 2_592_000,
     ) -> None:
         """`drivers`: by back end, those that this process reaches; `zones`: their back ends.
 
-        `wake` tells workers nearby, after a commit, that there is a task.
+        `wake` tells workers nearby, after a commit, that there is a task; `message_ttl` is how many
+        seconds a message to a user is kept.
         """
         self._database = database
         self._enqueue = enqueue
@@ -90,6 +92,7 @@ class Kept:
         self._quotas = quotas
         self._placing = placing or Placing()
         self._wake = wake
+        self._message_ttl = message_ttl
 
     @property
     def quotas(self) -> VolumeQuotas:

@@ -6,7 +6,8 @@ What room there is on them, nobody but their host knows.
 from dataclasses import dataclass
 from datetime import datetime
 
-from emberkeep.db import services
+from emberkeep.caller import Caller
+from emberkeep.db import messages, services
 from emberkeep.db import volumes as table
 from emberkeep.db.database import Transaction
 
@@ -27,6 +28,30 @@ class Pool:
 def backend_of(host: str) -> str:
     """The back end's name in host@backend#pool, or the host's if it has one only."""
     return host.partition("#")[0].rpartition("@")[2]
+
+
+def takes_volumes(tx: Transaction, zone: str) -> bool:
+    """Whether new volumes can be made in the zone: not if all of its services are disabled."""
+    found = [
+        service.disabled
+        for service in services.list_services(tx, services.VOLUME)
+        if service.availability_zone == zone
+    ]
+    return not found or not all(found)
+
+
+def tell_unplaced(tx: Transaction, caller: Caller, volume_id: str, *, ttl: float) -> None:
+    """Tell the caller's project, for `ttl` seconds, that nobody took its volume."""
+    messages.add(
+        tx,
+        project_id=caller.project_id,
+        request_id=caller.request_id,
+        resource_type="VOLUME",
+        resource_uuid=volume_id,
+        action_id="001",  # schedule allocate volume
+        detail_id="003",  # no back end available
+        ttl=ttl,
+    )
 
 
 def pools(tx: Transaction) -> list[Pool]:

@@ -8,7 +8,7 @@ from emberkeep.db import volumes as table
 from emberkeep.db.database import Transaction
 from emberkeep.db.paging import Query
 from emberkeep.db.volumes import SnapshotRow, Summary, VolumeRow
-from emberkeep.volumes import quota
+from emberkeep.volumes import pools, quota
 from emberkeep.volumes.errors import InvalidInput, InvalidSnapshot, InvalidVolume, Malformed
 from emberkeep.volumes.kept import Kept, is_migrating
 
@@ -57,6 +57,7 @@ class Requests(Kept):
     def create(self, caller: Caller, asked: VolumeRequest) -> VolumeRow:
         """Make a volume: empty, of a snapshot or of another volume; `creating` until it is made.
 
+        Where no service takes new volumes, it is accepted, too, and in `error` right afterwards.
         Raises `TypeNotFound`, `SnapshotNotFound`, `VolumeNotFound`, what `authorize` raises,
         `InvalidInput`, `InvalidSnapshot`, `InvalidVolume`, `Malformed`, `UnknownZone` and
         `VolumeQuotaExceeded`, in this order.
@@ -91,7 +92,11 @@ class Requests(Kept):
                 bootable=origin is not None and origin.bootable,
                 image_metadata=origin.image_metadata if origin else None,
             )
-            self._task(tx, "create-volume", row.id, row)
+            if pools.takes_volumes(tx, zone):
+                self._task(tx, "create-volume", row.id, row)
+            else:
+                table.change(tx, row.id, status="error")
+                pools.tell_unplaced(tx, caller, row.id, ttl=self._message_ttl)
         self._wake()
         return row
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from emberkeep.backups import lifecycle, maintenance
 from emberkeep.backups.lifecycle import Event
+from emberkeep.backups.messages import Action, Detail
 from emberkeep.backups.records import SERVICE, Place
 from emberkeep.db import backups as table
 from emberkeep.db import sessions
@@ -26,7 +27,7 @@ from emberkeep.jobs.errors import JobCancelled
 from emberkeep.jobs.queue import Job
 from emberkeep.stores.errors import StoreError
 from emberkeep.volumes.service import Attributes, Outcome, Reservation
-from emberkeep.worker.site import GaveUp, Run, Site
+from emberkeep.worker.site import Failure, GaveUp, Run, Site, attached
 
 _log = logging.getLogger(__name__)
 
@@ -34,13 +35,19 @@ _log = logging.getLogger(__name__)
 def run(site: Site, run: Run) -> None:
     """Back up.  Raises `GaveUp`, `JobCancelled`, and what engine and volumes raise."""
     job = run.job
+    run.failing = Detail.SERVICE_DOWN
     repository = site.repository(job.needs_repository)
+    run.failing = Detail.CREATE_FAILED
     session = repository.new_session()
     backup, domain, begun = _begin(site, job, repository, session)
-    reservation = site.volumes.reservation(job.id, tx=None)
-    if reservation is None:
-        raise GaveUp("Create backup aborted: the volume is not reserved for it any more.")
-    with site.volumes.open_source(reservation) as source:
+    run.begun = True
+    reservation = _reserved(site, run)
+    with attached(
+        run,
+        lambda: site.volumes.open_source(reservation),
+        working=Detail.CREATE_FAILED,
+        closing=Detail.CLEANUP_FAILED,
+    ) as source:
         written = repository.write(
             source,
             domain=DomainId(domain.id),
@@ -62,17 +69,36 @@ def run(site: Site, run: Run) -> None:
         _log.error("backup %s shares data that was found damaged meanwhile", backup.id)
 
 
-def fail(site: Site, job: Job, reason: str) -> None:
+def _reserved(site: Site, run: Run) -> Reservation:
+    """What the job reserved.  Raises `GaveUp` if somebody else decided about it since."""
+    reservation = site.volumes.reservation(run.job.id, tx=None)
+    working, run.failing = run.failing, None
+    if reservation is None:
+        raise GaveUp("Create backup aborted: the volume is not reserved for it any more.")
+    status = reservation.volume.status
+    if reservation.snapshot_id is None and status != "backing-up":
+        raise GaveUp(f"Create backup aborted, expected volume status backing-up but got {status}.")
+    run.failing = working
+    return reservation
+
+
+def fail(site: Site, job: Job, failure: Failure) -> None:
     """End the job: the backup is in `error`, the volume as it was."""
 
     def write(tx: Transaction) -> tuple[Outcome, None]:
-        sessions.abort_all(tx, job.id)
-        _collect(site, tx, job)
-        lifecycle.happen(tx, job.subject, Event.CREATION_FAILED, fail_reason=reason)
+        _give_up(site, tx, job)
+        event = Event.CREATION_FAILED
+        if lifecycle.happen(tx, job.subject, event, fail_reason=failure.reason):
+            site.tell(tx, job, Action.CREATE, failure.detail)
         return Outcome.FAILED, None
 
-    site.seam.end(job, write, error=reason)
+    site.seam.end(job, write, error=failure.reason)
     site.queue.wake()
+
+
+def _give_up(site: Site, tx: Transaction, job: Job) -> None:
+    sessions.abort_all(tx, job.id)
+    _collect(site, tx, job)
 
 
 def _collect(site: Site, tx: Transaction, job: Job, base: RootId | None = None) -> None:
@@ -85,9 +111,22 @@ def _collect(site: Site, tx: Transaction, job: Job, base: RootId | None = None) 
         maintenance.enqueue(tx, site.queue, domain)
 
 
-def cancel(site: Site, job: Job) -> None:
-    """End the job that nobody wants any more; what became of the backup is not its business."""
-    fail(site, job, "The backup was cancelled.")
+def cancel(site: Site, job: Job, *, begun: bool) -> None:
+    """End the job that nobody wants any more; what became of the backup is not its business.
+
+    One that had not `begun` finds the status that somebody gave the backup, and tells of it.
+    """
+    reason = "The backup was cancelled."
+
+    def write(tx: Transaction) -> tuple[Outcome, None]:
+        _give_up(site, tx, job)
+        lifecycle.happen(tx, job.subject, Event.CREATION_FAILED, fail_reason=reason)
+        if not begun and lifecycle.is_kept(tx, job.subject):
+            site.tell(tx, job, Action.CREATE, Detail.INVALID_STATUS)
+        return Outcome.FAILED, None
+
+    site.seam.end(job, write, error=reason)
+    site.queue.wake()
 
 
 def _begin(

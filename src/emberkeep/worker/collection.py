@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from emberkeep.engine.repository import DomainId
 from emberkeep.jobs.queue import Job
-from emberkeep.worker.site import Run, Site
+from emberkeep.worker.site import Failure, Run, Site
 
 _log = logging.getLogger(__name__)
 _MOST_REASONS = 1000  # that are kept with the job
@@ -29,9 +29,9 @@ def run(site: Site, run: Run) -> None:
         site.queue.finish(tx, job, done=collected.removed_bytes)
 
 
-def fail(site: Site, job: Job, reason: str) -> None:
+def fail(site: Site, job: Job, failure: Failure) -> None:
     """End the job; the domain is as it was, and the next collection tries again."""
-    _log.error("collection of domain %s: %s", job.subject, reason)
+    _log.error("collection of domain %s: %s", job.subject, failure.reason)
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
-        site.queue.fail(tx, job, reason)
+        site.queue.fail(tx, job, failure.reason)

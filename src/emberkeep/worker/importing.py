@@ -10,7 +10,7 @@ from emberkeep.engine.errors import DamagedObject, LedgerBehind
 from emberkeep.engine.repository import DomainId, Found, Repository, Root, RootId, State
 from emberkeep.jobs.errors import JobCancelled
 from emberkeep.jobs.queue import Job
-from emberkeep.worker.site import GaveUp, Run, Site
+from emberkeep.worker.site import Failure, GaveUp, Run, Site
 
 
 def run(site: Site, run: Run) -> None:
@@ -65,12 +65,12 @@ def run(site: Site, run: Run) -> None:
         site.queue.finish(tx, job)
 
 
-def fail(site: Site, job: Job, reason: str) -> None:
+def fail(site: Site, job: Job, failure: Failure) -> None:
     """End the job: the row is in `error`, and can be deleted."""
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
-        lifecycle.happen(tx, job.subject, Event.CREATION_FAILED, fail_reason=reason)
-        site.queue.fail(tx, job, reason)
+        lifecycle.happen(tx, job.subject, Event.CREATION_FAILED, fail_reason=failure.reason)
+        site.queue.fail(tx, job, failure.reason)
 
 
 def _refer(tx: Transaction, place: Place, root: Root, unknown: Found | None) -> None:

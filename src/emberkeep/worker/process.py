@@ -16,9 +16,11 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from emberkeep.backups import maintenance
-from emberkeep.db import services
+from emberkeep.backups.messages import Detail
+from emberkeep.db import messages, services
 from emberkeep.db.services import Worker as Card
 from emberkeep.engine.errors import EngineError, SessionLost
 from emberkeep.jobs.errors import JobCancelled, LeaseLost
@@ -27,7 +29,7 @@ from emberkeep.stores.errors import StoreError, StoreFull
 from emberkeep.volumes import tasks
 from emberkeep.volumes.errors import VolumeError, VolumesUnavailable
 from emberkeep.worker import backup, collection, importing, removal, restore, verification
-from emberkeep.worker.site import GaveUp, HandBack, Run, Site
+from emberkeep.worker.site import Failure, GaveUp, HandBack, Run, Site
 
 POLL = 1.0  # seconds between looks at the queue, where nobody wakes us
 HOUSEKEEPING = 10.0  # seconds between looks for what nobody will do
@@ -36,13 +38,21 @@ RETRY = 5.0  # seconds, times the attempt, before the next one
 _log = logging.getLogger(__name__)
 
 
+class Cancel(Protocol):
+    """`begun`: whether an attempt of the job has changed anything."""
+
+    def __call__(self, site: Site, job: Job, *, begun: bool) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """How a kind of job is done, and how it ends if it can't be or nobody wants it any more."""
 
     run: Callable[[Site, Run], None]
-    fail: Callable[[Site, Job, str], None]
-    cancel: Callable[[Site, Job], None] | None = None
+    fail: Callable[[Site, Job, Failure], None]
+    cancel: Cancel | None = None
+    lost: Detail | None = None  # what failed, if the attempts died
+    unreached: Detail | None = None  # what failed, if no worker was there
 
 
 def _run_task(site: Site, run: Run) -> None:
@@ -58,17 +68,23 @@ def _run_task(site: Site, run: Run) -> None:
     )
 
 
-def _fail_task(site: Site, job: Job, reason: str) -> None:
+def _fail_task(site: Site, job: Job, failure: Failure) -> None:
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
         tasks.fail(tx, job)
-        site.queue.fail(tx, job, reason)
+        site.queue.fail(tx, job, failure.reason)
 
 
 WORK: Mapping[str, Work] = {
-    Kind.BACKUP: Work(backup.run, backup.fail, backup.cancel),
-    Kind.RESTORE: Work(restore.run, restore.fail, restore.cancel),
-    Kind.DELETE: Work(removal.run, removal.fail),
+    Kind.BACKUP: Work(
+        backup.run, backup.fail, backup.cancel, Detail.CREATE_FAILED, Detail.NOT_SCHEDULED
+    ),
+    Kind.RESTORE: Work(
+        restore.run, restore.fail, restore.cancel, Detail.RESTORE_FAILED, Detail.SERVICE_DOWN
+    ),
+    Kind.DELETE: Work(
+        removal.run, removal.fail, lost=Detail.DELETE_FAILED, unreached=Detail.SERVICE_DOWN
+    ),
     Kind.IMPORT: Work(importing.run, importing.fail),
     Kind.COLLECT: Work(collection.run, collection.fail),
     Kind.VERIFY: Work(verification.run, verification.fail),
@@ -205,8 +221,8 @@ class Worker:
                 run.cancelled = True
 
     def keep_house(self) -> None:
-        """End what nobody will do (jobs that no live worker reaches, and reservations without), and
-        let be done what is due."""
+        """End what nobody will do (jobs that no live worker reaches, and reservations without),
+        remove old messages, and let be done what is due."""
         site = self._site
         with site.database.reading() as tx:
             overdue, forsaken = site.queue.overdue(tx), site.queue.forsaken(tx)
@@ -214,11 +230,12 @@ class Worker:
             seized = site.queue.seize(job, self._card)
             if seized is not None:
                 with suppress(LeaseLost):
-                    self._end(seized, _nobody(seized))
+                    self._end(seized, _nobody(seized), WORK[seized.kind].unreached)
         for job in forsaken:
             site.seam.give_up(job.id)
         with site.database.writing() as tx:
             maintenance.enqueue_due(tx, site.queue, site.schedule, list(site.repositories))
+            messages.reap(tx)
 
     def _run(self, job: Job, asked_at: float) -> None:
         lease_until = asked_at + self._site.queue.settings.lease
@@ -246,6 +263,7 @@ class Worker:
             if job.cancelled and work.cancel is not None:
                 raise JobCancelled
             if site.queue.overspent(job):
+                run.failing = work.lost
                 raise GaveUp(self._given_up(job.error or "its worker died."))
             work.run(site, run)
         except LeaseLost:
@@ -255,26 +273,27 @@ class Worker:
                 site.queue.hand_back(tx, job, delay=back.delay)
         except JobCancelled:
             if work.cancel is not None:
-                work.cancel(site, job)
+                work.cancel(site, job, begun=run.begun or job.attempt > 1)
             else:
-                work.fail(site, job, "It was cancelled.")
+                work.fail(site, job, Failure("It was cancelled."))
         except GaveUp as error:
-            self._end(job, str(error))
+            self._end(job, str(error), run.failing)
         except StoreFull as error:
-            self._end(job, f"The backup store is full; free some space, then try again. {error}")
+            reason = f"The backup store is full; free some space, then try again. {error}"
+            self._end(job, reason, run.failing)
         except (VolumesUnavailable, StoreError, SessionLost, OSError) as error:
-            self._again(job, f"{error}")
+            self._again(run, f"{error}")
         except (EngineError, VolumeError) as error:
-            self._end(job, str(error))
+            self._end(job, str(error), run.failing)
         except Exception as error:
             _log.exception("job %s (%s of %s)", job.id, job.kind, job.subject)
-            self._again(job, f"An unexpected error, see the worker's log: {error!r}")
+            self._again(run, f"An unexpected error, see the worker's log: {error!r}")
 
-    def _again(self, job: Job, reason: str) -> None:
+    def _again(self, run: Run, reason: str) -> None:
         """Let there be another attempt later, if there may be."""
-        site = self._site
+        site, job = self._site, run.job
         if site.queue.exhausted(job):
-            self._end(job, self._given_up(reason))
+            self._end(job, self._given_up(reason), run.failing)
             return
         _log.warning("job %s (%s), attempt %d: %s", job.id, job.kind, job.attempt, reason)
         with site.database.writing() as tx:
@@ -287,11 +306,12 @@ class Worker:
             f"again. The last one: {reason}"
         )
 
-    def _end(self, job: Job, reason: str) -> None:
-        """End a job that won't be done; `reason` is what its subject shows."""
+    def _end(self, job: Job, reason: str, detail: Detail | None) -> None:
+        """End a job that won't be done; `reason` is what its subject shows, and `detail` what the
+        user is told."""
         storable = reason.encode(errors="replace").decode()  # half a surrogate pair is not
         _log.error("job %s (%s of %s): %s", job.id, job.kind, job.subject, storable)
-        WORK[job.kind].fail(self._site, job, storable)
+        WORK[job.kind].fail(self._site, job, Failure(storable, detail))
 
     def _lane(self, kinds: Collection[Kind]) -> None:
         while not self.stopped.is_set():

@@ -5,13 +5,14 @@ What only that root needed goes with a collection, which is enqueued here.
 
 from emberkeep.backups import lifecycle, maintenance
 from emberkeep.backups.lifecycle import Event
+from emberkeep.backups.messages import Action, Detail
 from emberkeep.db import backups as table
 from emberkeep.db import sessions
 from emberkeep.db.backups import Backup
 from emberkeep.db.database import Transaction
 from emberkeep.engine.repository import DomainId, RootId, State
 from emberkeep.jobs.queue import Job, Kind
-from emberkeep.worker.site import HandBack, Run, Site
+from emberkeep.worker.site import Failure, HandBack, Run, Site
 
 _STILL_RUNNING = 0.2  # seconds until a job that was asked to stop is looked at again
 
@@ -29,13 +30,16 @@ def run(site: Site, run: Run) -> None:
             return
         removing = _is_removing(tx, backup)
         if backup.status != "deleting" and not removing:
+            site.tell(tx, job, Action.DELETE, Detail.INVALID_STATUS)
             site.queue.finish(tx, job)  # somebody wants to keep it after all
             return
         root = None if backup.root is None else RootId(backup.root)
         if root is None or not (removing or sessions.drop(tx, root)):
             _remove_row(site, tx, job, backup)  # other rows, or what is under way, need the root
             return
+    run.failing = Detail.SERVICE_DOWN
     repository = site.repository(backup.repository)
+    run.failing = Detail.DELETE_FAILED
     repository.delete_root(DomainId(backup.domain or ""), root)
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
@@ -47,12 +51,14 @@ def run(site: Site, run: Run) -> None:
     site.queue.wake()
 
 
-def fail(site: Site, job: Job, reason: str) -> None:
+def fail(site: Site, job: Job, failure: Failure) -> None:
     """End the job: the backup is in `error_deleting`, from where it can be deleted by force."""
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
-        lifecycle.happen(tx, job.subject, Event.DELETION_FAILED, fail_reason=reason)
-        site.queue.fail(tx, job, reason)
+        event = Event.DELETION_FAILED
+        if lifecycle.happen(tx, job.subject, event, fail_reason=failure.reason):
+            site.tell(tx, job, Action.DELETE, failure.detail)
+        site.queue.fail(tx, job, failure.reason)
 
 
 def _is_removing(tx: Transaction, backup: Backup) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 from emberkeep.backups import lifecycle
 from emberkeep.backups.lifecycle import Event
+from emberkeep.backups.messages import Action, Detail
 from emberkeep.backups.restoring import GENERATED_NAME
 from emberkeep.db import backups as table
 from emberkeep.db import sessions
@@ -13,7 +14,9 @@ from emberkeep.engine.repository import DomainId, Repository, RootId
 from emberkeep.jobs.errors import JobCancelled
 from emberkeep.jobs.queue import Job
 from emberkeep.volumes.service import Attributes, Outcome, Purpose, Reservation
-from emberkeep.worker.site import GaveUp, Run, Site
+from emberkeep.worker.site import Failure, GaveUp, Run, Site, attached
+
+WRITABLE = ("restoring-backup", "creating")  # a volume that waits for its bytes
 
 
 def run(site: Site, run: Run) -> None:
@@ -24,16 +27,23 @@ def run(site: Site, run: Run) -> None:
     mine = {"restore_volume_id": job.arguments["volume_id"], "status": "restoring"}
     if backup is None or any(getattr(backup, name) != value for name, value in mine.items()):
         raise JobCancelled
+    run.failing = Detail.RESTORE_FAILED
     if backup.root is None or backup.domain is None:
         raise GaveUp("The backup has no data to restore; delete it.")
     domain, root = DomainId(backup.domain), RootId(backup.root)
+    run.failing = Detail.SERVICE_DOWN
     repository = site.repository(backup.repository)
+    run.failing = Detail.RESTORE_FAILED
     _hold(site, job, repository, domain, root)
-    reservation = site.volumes.reservation(job.id, tx=None)
-    if reservation is None:
-        raise GaveUp("Restore aborted: the volume is not reserved for it any more.")
+    run.begun = True
+    reservation = _reserved(site, run)
     found = repository.describe(domain, root, sha256=backup.root_sha256)
-    with site.volumes.open_target(reservation) as target:
+    with attached(
+        run,
+        lambda: site.volumes.open_target(reservation),
+        working=Detail.RESTORE_FAILED,
+        closing=Detail.DETACH_FAILED,
+    ) as target:
         repository.read(
             domain,
             root,
@@ -64,14 +74,45 @@ def _hold(site: Site, job: Job, repository: Repository, domain: DomainId, root: 
             raise GaveUp("The backup's data was deleted, or is lost; see emberkeep repo rebuild.")
 
 
-def fail(site: Site, job: Job, reason: str) -> None:
+def _reserved(site: Site, run: Run) -> Reservation:
+    """What the job reserved.  Raises `GaveUp` if somebody else decided about the volume since."""
+    reservation = site.volumes.reservation(run.job.id, tx=None)
+    working, run.failing = run.failing, Detail.INVALID_VOLUME
+    if reservation is None:
+        raise GaveUp("Restore aborted: the volume is not reserved for it any more.")
+    if (status := reservation.volume.status) not in WRITABLE:
+        raise GaveUp(
+            f"Restore backup aborted, expected volume status {','.join(WRITABLE)} but got {status}."
+        )
+    run.failing = working
+    return reservation
+
+
+def fail(site: Site, job: Job, failure: Failure) -> None:
     """End the job: the backup is available as before, the volume in `error_restoring`."""
-    _end_without(site, job, Outcome.FAILED, reason)
+
+    def write(tx: Transaction) -> tuple[Outcome, None]:
+        if not _give_back(tx, job, failure.reason):
+            return Outcome.CANCELLED, None
+        site.tell(tx, job, Action.RESTORE, failure.detail)
+        return Outcome.FAILED, None
+
+    site.seam.end(job, write, error=failure.reason)
 
 
-def cancel(site: Site, job: Job) -> None:
-    """End the job that nobody wants any more: the volume holds some of both, so it is `error`."""
-    _end_without(site, job, Outcome.CANCELLED, None)
+def cancel(site: Site, job: Job, *, begun: bool) -> None:
+    """End the job that nobody wants any more: the volume holds some of both, so it is `error`.
+
+    One that had not `begun` finds the status that somebody gave the backup, and tells of it.
+    """
+
+    def write(tx: Transaction) -> tuple[Outcome, None]:
+        if not begun and lifecycle.is_kept(tx, job.subject):
+            site.tell(tx, job, Action.RESTORE, Detail.INVALID_STATUS)
+        _give_back(tx, job, None)
+        return Outcome.CANCELLED, None
+
+    site.seam.end(job, write, error="The restore was cancelled.")
 
 
 def attributes_after(backup: Backup, reservation: Reservation, original: Attributes) -> Attributes:
@@ -105,13 +146,6 @@ def _end(site: Site, job: Job, restored: Attributes, *, done: int) -> None:
         return Outcome.CANCELLED, None
 
     site.seam.end(job, write, done=done)
-
-
-def _end_without(site: Site, job: Job, outcome: Outcome, reason: str | None) -> None:
-    def write(tx: Transaction) -> tuple[Outcome, None]:
-        return (outcome if _give_back(tx, job, reason) else Outcome.CANCELLED), None
-
-    site.seam.end(job, write, error=reason or "The restore was cancelled.")
 
 
 def _give_back(tx: Transaction, job: Job, reason: str | None) -> bool:

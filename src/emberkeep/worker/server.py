@@ -88,6 +88,7 @@ def _worker(parts: Parts, drivers: Mapping[str, FilesDriver], silent: list[Zone]
             verify_depth=configuration.maintenance.verify_depth,
             verify_share=configuration.maintenance.verify_share,
         ),
+        message_ttl=configuration.message_ttl,
     )
     return Worker(
         site,

@@ -1,18 +1,26 @@
 """What a job finds where it runs, and how it is watched and stopped."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from emberkeep.backups import messages
 from emberkeep.backups.maintenance import Schedule
+from emberkeep.backups.messages import Action, Detail
 from emberkeep.backups.seam import Seam
-from emberkeep.db.database import Database
+from emberkeep.db.database import Database, Transaction
+from emberkeep.engine.errors import EngineError
 from emberkeep.engine.repository import Progress, Repository, Settings
 from emberkeep.jobs.errors import JobCancelled, LeaseLost
 from emberkeep.jobs.queue import Beat, Job, Queue
 from emberkeep.volumes.local import LocalVolumes
 from emberkeep.volumes.service import VolumeService
+
+Opened = TypeVar("Opened")
 
 
 class HandBack(Exception):
@@ -29,12 +37,21 @@ class GaveUp(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job won't be done: what its subject shows, and what its user is told, if anything."""
+
+    reason: str
+    detail: Detail | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """The parts that jobs work with.
 
     `repositories` by their ids, `zone_repositories` each zone's id; `hosts`: the names under which
     this worker serves the zones;
-    `local`: our own volumes, for the jobs that make and delete them.
+    `local`: our own volumes, for the jobs that make and delete them; `message_ttl`: how many
+    seconds a message to a user is kept.
     """
 
     database: Database
@@ -46,6 +63,7 @@ class Site:
     hosts: Mapping[str, str]
     settings: Settings
     schedule: Schedule
+    message_ttl: float = 2_592_000
 
     @property
     def seam(self) -> Seam:
@@ -60,6 +78,21 @@ class Site:
                 f"Repository {repository_id} is not configured for any zone here."
             ) from None
 
+    def tell(self, tx: Transaction, job: Job, action: Action, detail: Detail | None) -> None:
+        """Tell the user who asked for the job why it failed, if that is for users at all."""
+        if detail is None:
+            return
+        of_volume = detail is Detail.INVALID_VOLUME
+        messages.tell(
+            tx,
+            action,
+            detail,
+            project_id=job.project_id,
+            request_id=job.request_id,
+            resource_uuid=job.arguments["volume_id"] if of_volume else job.subject,
+            ttl=self.message_ttl,
+        )
+
 
 @dataclass(slots=True)
 class Run:
@@ -68,6 +101,8 @@ class Run:
     `lease_until`, in the seconds of `clock`: when others may believe that we died.  An attempt that
     slept through it (a suspended machine, a database that was away) stops by itself, before the
     queue can tell it so: a restore must not write beside the next attempt.
+
+    `failing`: what has failed if the attempt fails now; `begun`: whether it has changed anything.
     """
 
     job: Job
@@ -76,6 +111,8 @@ class Run:
     clock: Callable[[], float] = time.monotonic
     lost: bool = False
     cancelled: bool = False
+    failing: Detail | None = None
+    begun: bool = False
     _progress: Progress = field(default_factory=lambda: Progress(0, 0, 0))
 
     def checkpoint(self) -> None:
@@ -94,3 +131,27 @@ class Run:
     def beat(self) -> Beat:
         progress = self._progress
         return Beat(self.job.attempt, progress.done, progress.total, progress.stored)
+
+
+@contextlib.contextmanager
+def attached(
+    run: Run,
+    attach: Callable[[], AbstractContextManager[Opened]],
+    *,
+    working: Detail,
+    closing: Detail,
+) -> Iterator[Opened]:
+    """Attach a volume for the block, and keep in `run.failing` whether it is being attached, worked
+    with or let go."""
+    run.failing = Detail.ATTACH_FAILED
+    with contextlib.ExitStack() as open_until:
+        opened = open_until.enter_context(attach())
+        run.failing = working
+        yield opened
+        run.failing = closing
+        try:
+            open_until.close()
+        except EngineError:  # what was read or written is not the volume's
+            run.failing = working
+            raise
+    run.failing = working

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from emberkeep.engine.repository import DomainId
 from emberkeep.jobs.queue import Job
-from emberkeep.worker.site import Run, Site
+from emberkeep.worker.site import Failure, Run, Site
 
 _log = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ def run(site: Site, run: Run) -> None:
         site.queue.finish(tx, job, done=verified.read_bytes)
 
 
-def fail(site: Site, job: Job, reason: str) -> None:
+def fail(site: Site, job: Job, failure: Failure) -> None:
     """End the job; what it found so far stands, and the next verification goes on from there."""
-    _log.error("verification of domain %s: %s", job.subject, reason)
+    _log.error("verification of domain %s: %s", job.subject, failure.reason)
     with site.database.writing() as tx:
         site.queue.hold(tx, job)
-        site.queue.fail(tx, job, reason)
+        site.queue.fail(tx, job, failure.reason)

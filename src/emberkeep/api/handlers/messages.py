@@ -5,6 +5,7 @@ from typing import Any
 from emberkeep.api import listing
 from emberkeep.api.context import Call, Reply
 from emberkeep.api.core import Core
+from emberkeep.api.faults import BadRequest
 from emberkeep.api.listing import Paging, Parameters
 from emberkeep.api.microversions import v3
 from emberkeep.api.views import messages as views
@@ -36,7 +37,7 @@ def show(core: Core, call: Call) -> Reply:
 
 def delete(core: Core, call: Call) -> Reply:
     core.messages.delete(call.caller, call.parameters["id"])
-    return Reply(204)
+    return Reply(204, bare=True)
 
 
 def _asked(core: Core, call: Call) -> tuple[Paging, Query | None]:
@@ -52,14 +53,16 @@ def _asked(core: Core, call: Call) -> tuple[Paging, Query | None]:
     paging = listing.take_paging(parameters, largest)
     sort = listing.take_sort(parameters)
     if call.version >= listing.STRICT_FILTERS:
-        allowed = core.settings.filters["message"]
+        allowed = core.settings.filters.get("message", ())
         listing.check_filters(parameters, call, always=(), allowed=allowed)
         if not call.caller.is_admin:
             parameters.drop("all_tenants")  # forgiven, because a client of Cinder adds it always
     listing.check_directions(sort)
     filters = listing.filters(parameters, {})
-    if filters.doubled or {*filters.equal, *filters.like} - COLUMNS:
+    if {*filters.equal, *filters.like} - COLUMNS:
         return paging, None
+    if filters.doubled:
+        raise BadRequest
     return paging, Query(
         project_id=call.caller.project_id,
         limit=paging.limit,

@@ -25,13 +25,15 @@ def index(core: Core, call: Call) -> Reply:
     paging = listing.take_paging(parameters, core.settings.osapi_max_limit)
     sort = listing.take_sort(parameters)
     if call.version >= FILTERS:
-        allowed = core.settings.filters["volume_type"]
+        allowed = core.settings.filters.get("volume_type", ())
         listing.check_filters(parameters, call, always=(), allowed=allowed)
     is_public = _is_public(call)
     parameters.drop("is_public")
     listing.check_directions(sort)
     filters = listing.filters(parameters, {}) if call.caller.is_admin else Filters({}, {})
     found = [one for one in TYPES if is_public is not False and _passes(one, filters)]
+    if filters.doubled and not {*filters.equal, *filters.like} - COLUMNS:
+        raise BadRequest
     if not {key for key, _ in sort} <= COLUMNS:
         raise BadRequest("Invalid input received: Invalid sort key")
     ids = [one.id for one in found]
