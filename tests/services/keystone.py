@@ -287,6 +287,9 @@ connection = sqlite:///{at}/keystone.sqlite
 password_hash_rounds = 4
 [token]
 expiration = {expiration}
+# Without it, to look at a token costs more than all else.
+[cache]
+backend = dogpile.cache.memory
 [fernet_tokens]
 key_repository = {at}/fernet
 [credential]
@@ -297,6 +300,7 @@ OPTIONS = """\
 auth_strategy = keystone
 [keystone_authtoken]
 auth_type = password
+www_authenticate_uri = {keystone.auth_url}
 auth_url = {keystone.auth_url}
 username = {service.name}
 password = {service.password}

@@ -85,7 +85,7 @@ def test_by_default_zones_are_as_cinder_has_them(tmp_path: Path) -> None:
 def test_the_default_zone_has_volumes(tmp_path: Path) -> None:
     conf = "[DEFAULT]\ndefault_availability_zone = az2\n[zone:az2]\nvolumes = none\n"
     with (
-        pytest.raises(ConfigurationError, match="default_availability_zone: no zone 'az2' has"),
+        pytest.raises(ConfigurationError, match="default_availability_zone: no zone 'az2' with"),
         a_world(tmp_path / "state", conf=conf),
     ):
         pass
