@@ -297,16 +297,28 @@ def test_a_record_that_cannot_be_imported(api, rows, url, words):
         assert fault(answer) == (400, "badRequest", words)
 
 
-def test_a_record_of_any_size_is_measured_by_the_quota(api, rows):
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (
+            2**31 - 1,
+            "VolumeBackupSizeExceedsAvailableQuota: Requested backup exceeds allowed Backup "
+            "gigabytes quota. Requested 2147483647G, quota is 1000G and 0G has been consumed.",
+        ),
+        (
+            2**31,
+            "QuotaUsageOverflow: Quota usage would overflow for resources: ['backup_gigabytes']. "
+            "The requested operation would exceed the maximum allowed value (2147483647) for "
+            "quota tracking.",
+        ),
+    ],
+)
+def test_a_record_of_any_size_is_measured_by_the_quota(api, rows, size, words):
     rows.service()
-    answer = api.post(
-        "/v3/backups/import_record", an_import(encoded({"id": AN_ID, "size": 10**12}))
-    )
+    record = an_import(encoded({"id": AN_ID, "size": size}))
+    answer = api.post("/v3/backups/import_record", record)
     assert answer.status_code == 413
-    assert answer.json["overLimit"]["message"] == (
-        "VolumeBackupSizeExceedsAvailableQuota: Requested backup exceeds allowed Backup gigabytes "
-        "quota. Requested 1000000000000G, quota is 1000G and 0G has been consumed."
-    )
+    assert answer.json["overLimit"]["message"] == words
 
 
 def test_an_id_that_is_taken_cannot_be_imported(api, backup):

@@ -5,6 +5,17 @@ from emberkeep.db import backups as table
 from emberkeep.db import quotas, volumes
 from emberkeep.db.database import Transaction
 
+LARGEST = 2**31 - 1  # GiB that can be counted
+
+
+def overflow() -> QuotaExceeded:
+    """Whatever the quota is, what is asked for is more than can be counted."""
+    return QuotaExceeded(
+        "QuotaUsageOverflow: Quota usage would overflow for resources: ['backup_gigabytes']. The "
+        f"requested operation would exceed the maximum allowed value ({LARGEST}) for quota "
+        "tracking."
+    )
+
 
 def check(tx: Transaction, project_id: str, size_gib: int, *, backups: int, gigabytes: int) -> None:
     """Raise `QuotaExceeded` if one more backup of `size_gib` is too much.

@@ -18,7 +18,6 @@ from emberkeep.backups.errors import InvalidInput, Malformed
 from emberkeep.db.backups import COLUMNS, Backup
 
 SERVICE = "cinder.backup.drivers.emberkeep.EmberkeepBackupDriver"
-LARGEST_SIZE = 2**31 - 1  # GiB that a row can hold
 NO_VOLUME = "00000000-0000-0000-0000-000000000000"
 
 _PLACE = re.compile(r"emberkeep:1:([0-9a-f]{32}):([0-9a-f]{32}):([0-9a-f]{32}):([0-9a-f]{64})")

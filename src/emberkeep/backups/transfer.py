@@ -3,7 +3,7 @@
 from typing import Any
 
 from emberkeep.backups import access, placement, quota, records, rows
-from emberkeep.backups.errors import InvalidBackup, Malformed, Mismatch, ServiceUnavailable
+from emberkeep.backups.errors import InvalidBackup, Mismatch, ServiceUnavailable
 from emberkeep.backups.lifecycle import Status
 from emberkeep.backups.means import Means
 from emberkeep.backups.records import Place, Record
@@ -49,6 +49,8 @@ def import_record(
         known = table.get(tx, backup_id, deleted=True)
         if known is not None and not known.deleted:
             raise InvalidBackup("Backup already exists in database.")
+        if size > quota.LARGEST:
+            raise quota.overflow()
         quota.check(
             tx,
             caller.project_id,
@@ -56,8 +58,6 @@ def import_record(
             backups=means.settings.quota_backups,
             gigabytes=means.settings.quota_backup_gigabytes,
         )
-        if size > records.LARGEST_SIZE:
-            raise Malformed
         fresh: dict[str, Any] = {
             "status": Status.CREATING.value,
             "volume_id": records.NO_VOLUME,
