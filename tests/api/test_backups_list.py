@@ -97,6 +97,7 @@ def test_what_a_query_finds(api, three, query, found):
         ("status~=err", "a"),
         ("volume_id~=-", "bac"),
         ("unknown~=x", ""),
+        ("metadata~=%7B", ""),
         ("name~=%25", "bac"),
         ("name~=", "bac"),
         ("name=a;status=error", "a"),

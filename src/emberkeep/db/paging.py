@@ -109,11 +109,14 @@ def _conditions(table: sa.Table, query: Query, computed: Computed) -> list[sa.Co
         column = columns.get(name)
         conditions.append(sa.false() if column is None else _equals(column, value))
     for name, value in query.like.items():
-        column = columns.get(name)
-        conditions.append(
-            sa.false() if column is None else sa.cast(column, sa.String).contains(value)
-        )
+        conditions.append(_contains(columns.get(name), value))
     return conditions
+
+
+def _contains(column: sa.ColumnElement[Any] | None, value: str) -> sa.ColumnElement[bool]:
+    if column is None or isinstance(column.type, sa.JSON):
+        return sa.false()
+    return sa.cast(column, sa.String).contains(value)
 
 
 def _equals(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool]:
