@@ -27,7 +27,7 @@ NOTHING = "5e851e08-3d6f-46cf-8343-71edee572b0a"  # an id that nothing has
 NOBODY = "There is no service: name one as the first fixture of the file."
 
 
-class Service(GabbiFixture):  # type: ignore[misc]
+class Service(GabbiFixture):
     """A service in three zones, the third without volumes, and a worker that runs what comes.
 
     Tells PROJECT, OTHER_PROJECT and NOTHING, an id that nothing has.

@@ -20,3 +20,11 @@ def test_every_test_that_the_page_names_exists() -> None:
     files = set(re.findall(r"`(\d\d-[a-z-]+)`", text))
     assert files
     assert files <= {file.stem for file in (TESTS / "api").glob("*.yaml")}
+
+
+def test_every_row_has_as_many_cells_as_its_head() -> None:
+    cells = 0
+    for line in DOCUMENT.read_text().splitlines():
+        found = line.count("|") - 1 if line.startswith("|") else 0
+        assert not (cells and found and cells != found), line
+        cells = found

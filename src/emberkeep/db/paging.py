@@ -109,13 +109,12 @@ def _conditions(table: sa.Table, query: Query, computed: Computed) -> list[sa.Co
         column = columns.get(name)
         conditions.append(sa.false() if column is None else _equals(column, value))
     for name, value in query.like.items():
-        column = columns.get(name)
-        conditions.append(sa.false() if column is None else _contains(column, value))
+        conditions.append(_contains(columns.get(name), value))
     return conditions
 
 
-def _contains(column: sa.ColumnElement[Any], value: str) -> sa.ColumnElement[bool]:
-    if isinstance(column.type, sa.JSON):
+def _contains(column: sa.ColumnElement[Any] | None, value: str) -> sa.ColumnElement[bool]:
+    if column is None or isinstance(column.type, sa.JSON):
         return sa.false()
     return sa.cast(column, sa.String).contains(value)
 
