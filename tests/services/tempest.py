@@ -171,6 +171,7 @@ backup = true
 snapshot = true
 clone = true
 concurrency_tests = true
+volume_revert = true
 [enforce_scope]
 cinder = true
 [oslo_concurrency]
