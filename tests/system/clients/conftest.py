@@ -21,9 +21,10 @@ def project(service: Service) -> Project:
 
 
 @pytest.fixture
-def listing(request: pytest.FixtureRequest) -> Iterator[Listing]:
+def listing(request: pytest.FixtureRequest, service: Service) -> Iterator[Listing]:
     """What the test shows; at its end it is compared with the page."""
     seen = Listing(f"{Path(request.node.fspath).name}::{request.node.name}")
+    seen.hide(str(service.state), "/var/lib/emberkeep")
     failures = request.session.testsfailed
     yield seen
     if request.session.testsfailed == failures:

@@ -222,8 +222,9 @@ def test_openstack_quotas(team: Team) -> None:
     refusal = member.refused("volume", "backup", "create", "data")
     assert "Maximum number of backups allowed (1) exceeded" in refusal
     limits = {row["Name"]: row["Value"] for row in member.json("limits", "show", "--absolute")}
-    assert (limits["maxTotalBackups"], limits["totalBackupsUsed"]) == (1, 1)
-    refusal = member.refused("quota", "set", "--backups", "9", project)
+    assert (limits["max_total_backups"], limits["total_backups_used"]) == (1, 1)
+    own = team.project.id  # a member may not look projects up by their names
+    refusal = member.refused("quota", "set", "--backups", "9", own)
     assert denied("volume_extension:quotas:update") in refusal
     admin("quota", "delete", "--volume", project)
     after = {row["Resource"]: row for row in member.json("quota", "show", "--volume")}
