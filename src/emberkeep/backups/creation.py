@@ -1,7 +1,7 @@
 """Accepting a new backup: its row, its volume's reservation and its job come to be together.
 
-The checks are in the contract's order (backups-api, 5.1).  What is named is looked up first; that
-it still is as it was seen is made sure of by the reservation.
+The checks are in Cinder's order.  What is named is looked up first; that it still is as it was seen
+is made sure of by the reservation.
 """
 
 import uuid

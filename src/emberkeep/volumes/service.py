@@ -65,7 +65,7 @@ class Purpose(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How the job ended for which something was reserved (backups-api.md, state machine)."""
+    """How the job ended for which something was reserved (Cinder, state machine)."""
 
     COMPLETED = "completed"
     FAILED = "failed"
