@@ -229,12 +229,15 @@ def _answer(resp: falcon.Response, answer: Answer) -> None:
 
 def _send(req: falcon.Request, resp: falcon.Response, reply: Reply) -> None:
     resp.status = falcon.code_to_http_status(reply.status)
+    if reply.bare:
+        req.context.controlled = False
     if reply.location is not None:
         resp.set_header("Location", reply.location)
         resp.content_type = "text/plain; charset=utf8"
+    elif reply.status == 204:
+        return  # no content, so no type of it
     elif reply.bare:
-        req.context.controlled = False
-        resp.content_type = None if reply.status == 204 else "text/html; charset=UTF-8"
+        resp.content_type = "text/html; charset=UTF-8"
     else:
         _send_json(req, resp, reply.body)
 
