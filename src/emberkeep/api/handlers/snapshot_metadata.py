@@ -37,7 +37,7 @@ def update(core: Core, call: Call) -> Reply:
 def delete(core: Core, call: Call) -> Reply:
     snapshot_id, key = call.parameters["snapshot_id"], call.parameters["id"]
     core.volumes.remove_snapshot_metadata_item(call.caller, snapshot_id, key)
-    return Reply(200)
+    return Reply(200, bare=True)
 
 
 def _change(core: Core, call: Call, *, replace: bool) -> Reply:

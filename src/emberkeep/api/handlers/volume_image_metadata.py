@@ -19,4 +19,4 @@ def show(core: Core, call: Call) -> Reply:
 def unset(core: Core, call: Call) -> Reply:
     key = call.body["os-unset_image_metadata"]["key"]
     core.volumes.remove_image_metadata(call.caller, call.parameters["id"], key)
-    return Reply(200)
+    return Reply(200, bare=True)

@@ -43,7 +43,7 @@ def update(core: Core, call: Call) -> Reply:
 def delete(core: Core, call: Call) -> Reply:
     volume_id = look_up(core, call, call.parameters["volume_id"]).id
     core.volumes.remove_metadata_item(call.caller, volume_id, call.parameters["id"])
-    return Reply(200)
+    return Reply(200, bare=True)
 
 
 def item(call: Call) -> tuple[str, str]:
