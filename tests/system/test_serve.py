@@ -110,10 +110,11 @@ def test_a_socket_of_its_owners_may_take_an_addresss_place(tmp_path: Path) -> No
         assert not (state / "clouds.yaml").exists()
         again = command("serve", "--state-dir", tmp_path / "x", "--unix-socket", path, code=2)
         assert f"can't listen on {path}: Address already in use" in again
+        children = [service.child(name) for name in ("api", "worker")]
         service.process.kill()  # leaves its socket behind
         service.process.wait()
-        for name in ("api", "worker"):
-            service.child(name).wait(20)
+        for child in children:
+            child.wait(20)
     finally:
         stop(service)
     service = start(state, "--unix-socket", str(path), socket_path=path)
