@@ -18,7 +18,7 @@ from tests.services.keystone import ADMIN_PASSWORD, REGION, Keystone
 from tests.services.packages import environment
 
 SELECTED = r"^(tempest\.api\.volume|cinder_tempest_plugin)\."
-WORKERS = 3
+WORKERS = 4  # they sleep most of the time, until what they look at again has changed
 PATIENCE = 1800  # seconds after which a run that does not end is a failure
 
 
