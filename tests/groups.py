@@ -20,6 +20,7 @@ GROUPS: dict[str, list[str]] = {
     "scale": ["-m", "slow", "-s", SCALE],
     # Each file in a process of its own, with servers of its own.
     "stores": ["-n", "2", "--dist", "loadfile", "-m", "slow", "tests/services"],
+    "serve": ["-n", "2", "-m", "slow", "tests/system/test_serve.py"],
     "keystone": [
         *("-m", "slow", "tests/system/test_keystone.py", "tests/system/test_operators_page.py"),
     ],
