@@ -158,6 +158,11 @@ def one_of(what: str, valid: Sequence[str], *, empty: bool = True) -> Callable[[
     return check
 
 
+def number(value: int | str) -> int:
+    """What a value of `SIZE` means.  It may have more zeros in front than `int` would read."""
+    return int(str(value).strip().lstrip("0") or "0")
+
+
 def is_true(value: bool | str | None) -> bool:
     """What a value of `BOOLEAN` means; an absent one is false."""
     return value in TRUE and value is not None

@@ -9,7 +9,7 @@ from emberkeep.api.core import Core
 from emberkeep.api.faults import BadRequest, NotFound
 from emberkeep.api.listing import Listable
 from emberkeep.api.microversions import v3
-from emberkeep.api.validation import boolean_word, is_true
+from emberkeep.api.validation import boolean_word, is_true, number
 from emberkeep.api.views import volumes as views
 from emberkeep.db.attachments import AttachmentRow
 from emberkeep.db.paging import InvalidSortKey, MarkerNotFound
@@ -69,7 +69,7 @@ def create(core: Core, call: Call) -> Reply:
     wanted: dict[str, Any] = call.body["volume"]
     _look_up_sources(core, call, wanted)
     call.caller.authorize("volume:create", None)
-    size = None if wanted.get("size") is None else int(wanted["size"])
+    size = None if wanted.get("size") is None else number(wanted["size"])
     backup_id = wanted.get("backup_id")
     if not backup_id:
         volume = core.volumes.create(call.caller, _request(wanted, size))
