@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from emberkeep.api.context import Call
 from emberkeep.api.faults import BadRequest
 from emberkeep.api.microversions import MIN, Microversion, v3
-from emberkeep.api.validation import boolean_word
+from emberkeep.api.validation import boolean, boolean_word
 from emberkeep.db.paging import Query
 
 LARGEST_OFFSET = 2147483647
@@ -148,10 +148,7 @@ def take_with_count(parameters: Parameters, call: Call) -> bool:
         return False
     text = parameters.values["with_count"]  # given twice, the last counts, and one stays behind
     parameters.take("with_count")
-    word = boolean_word(text)
-    if word is None:
-        raise BadRequest(f"Value '{text}' for 'with_count' is not a boolean.")
-    return word
+    return boolean("with_count", text)
 
 
 def check_filters(
@@ -337,9 +334,4 @@ def next_link(
 def flag(call: Call, name: str) -> bool:
     """A boolean of the query string, false if it is not there.  Raises `BadRequest`."""
     text = dict(call.query).get(name)
-    if text is None:
-        return False
-    word = boolean_word(text)
-    if word is None:
-        raise BadRequest(f"Value '{text}' for '{name}' is not a boolean.")
-    return word
+    return text is not None and boolean(name, text)

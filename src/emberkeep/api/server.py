@@ -10,7 +10,7 @@ import waitress
 from emberkeep import assembly
 from emberkeep.api.app import create_app
 from emberkeep.api.authentication import Authentication
-from emberkeep.api.core import FILTERS, Core, NamedFilters, Settings
+from emberkeep.api.core import FILTERS, Core, Settings
 from emberkeep.api.noauth import NoAuthentication
 from emberkeep.api.policies.enforcer import Enforcer
 from emberkeep.config import NOAUTH, Configuration
@@ -59,7 +59,7 @@ def settings(configuration: Configuration) -> Settings:
         max_request_body_size=api.max_request_body_size,
         enable_proxy_headers_parsing=api.enable_proxy_headers_parsing,
         loopback_only=configuration.auth_strategy == NOAUTH and by_address,
-        filters=FILTERS if api.filters is None else NamedFilters(api.filters),
+        filters=FILTERS if api.filters is None else api.filters,
     )
 
 

@@ -179,6 +179,14 @@ def boolean_word(text: str) -> bool | None:
     return _BOOLEAN_WORDS.get(text.lower())
 
 
+def boolean(name: str, text: str) -> bool:
+    """The same of what is named `name`.  Raises `BadRequest` if it is none."""
+    word = boolean_word(text)
+    if word is None:
+        raise BadRequest(f"Value '{text}' for '{name}' is not a boolean.")
+    return word
+
+
 @FORMATS.checks("uuid")
 def _is_uuid(value: object) -> bool:
     if not isinstance(value, str):
