@@ -131,8 +131,6 @@ METADATA = {
     "additionalProperties": False,
 }
 METADATA_OR_NULL = {**METADATA, "type": ["object", "null"]}
-
-
 BOOLEAN_OR_NULL = {"oneOf": [{"type": "null"}, BOOLEAN]}
 SIZE = {"type": ["integer", "string"], "pattern": "^[0-9]+$", "minimum": 1, "maximum": 2147483647}
 METADATA_ITEM = {**METADATA, "minProperties": 1, "maxProperties": 1}
@@ -212,29 +210,4 @@ def _is_base64(value: object) -> bool:
         return False
     if not value.isascii():
         raise BadRequest(UNDECODABLE)
-    return True
-
-
-@FORMATS.checks("backup_status")
-def _is_backup_status(value: object) -> bool:
-    if isinstance(value, str) and value.lower() not in ("available", "error"):
-        raise BadRequest(
-            f"Backup status: {value} is invalid, valid statuses are: ['available', 'error']."
-        )
-    return True
-
-
-@FORMATS.checks("volume_name")
-def _is_volume_name(value: object) -> bool:
-    return _is_short_when_trimmed(value, "name")
-
-
-@FORMATS.checks("volume_description")
-def _is_volume_description(value: object) -> bool:
-    return _is_short_when_trimmed(value, "description")
-
-
-def _is_short_when_trimmed(value: object, what: str) -> bool:
-    if isinstance(value, str) and (length := len(value.strip())) > 255:
-        raise BadRequest(f"Invalid input received: {what} has {length} characters, more than 255.")
     return True
