@@ -1,6 +1,6 @@
 """The WSGI application: what happens to a request between the socket and its handler, and back.
 
-The order is the contract's; each step may end the request: foreign host, OPTIONS, size, token,
+The order is Cinder's; each step may end the request: foreign host, OPTIONS, size, token,
 HEAD; then routing, microversion, content type, action, JSON, the URL's project, the route's first
 microversion, schema, handler.
 """

@@ -1,6 +1,6 @@
 """The query string of a list: paging, sorting, counting and filters, and the link to the next page.
 
-`Parameters` are taken one by one, in the contract's order; what is left over are filters.  Of a
+`Parameters` are taken one by one, in Cinder's order; what is left over are filters.  Of a
 parameter given twice the first is taken, and the second stays behind as a filter of its name.
 """
 
@@ -255,7 +255,7 @@ class Wanted:
 
 
 def wanted(call: Call, of: Listable, *, largest: int) -> Wanted:
-    """Read the whole query string.  The order of the steps is the contract's.
+    """Read the whole query string.  The order of the steps is Cinder's.
 
     Raises `BadRequest`, and `PolicyNotAuthorized` where the list is not for the caller.
     """
@@ -323,7 +323,7 @@ def document(
 def next_link(
     call: Call, path: tuple[str, ...], *, limit: int, count: int | None, ids: Sequence[str]
 ) -> list[dict[str, str]] | None:
-    """The link to the page after the one with these `ids`; None where the contract has none."""
+    """The link to the page after the one with these `ids`; None where Cinder has none."""
     if not ids or limit > (len(ids) if count is None else count):
         return None
     query = [(key, value) for key, value in call.query if key != "marker"]

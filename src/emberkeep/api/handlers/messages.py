@@ -41,7 +41,7 @@ def delete(core: Core, call: Call) -> Reply:
 
 
 def _asked(core: Core, call: Call) -> tuple[Paging, Query | None]:
-    """What the query string asks for, in the contract's order; no query if nothing can match.
+    """What the query string asks for, in Cinder's order; no query if nothing can match.
 
     Before 3.5 there are neither pages nor filters, but a link to a next page is shown.
     """

@@ -64,7 +64,7 @@ def look_up(core: Core, call: Call, volume_id: str) -> VolumeRow:
 def create(core: Core, call: Call) -> Reply:
     """Make a volume: empty, from a snapshot, from another volume, or from a backup.
 
-    The order of the checks is the contract's: everything that is named is looked up, then the
+    The order of the checks is Cinder's: everything that is named is looked up, then the
     policy, then whether it fits together.
     """
     wanted: dict[str, Any] = call.body["volume"]
