@@ -196,7 +196,7 @@ enable_proxy_headers_parsing = true
         filters=found.filters,
     )
     assert dict(found.filters) == {"backup": ("name~",), "other": ()}
-    assert {found.filters[name] for name in FILTERS if name != "backup"} == {()}
+    assert {found.filters_of(name) for name in FILTERS if name != "backup"} == {()}
 
 
 @pytest.mark.parametrize(

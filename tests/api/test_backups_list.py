@@ -1,4 +1,4 @@
-"""Lists of backups: paging, sorting, counting and filters, in the contract's order."""
+"""Lists of backups: paging, sorting, counting and filters, in Cinder's order."""
 
 import pytest
 
@@ -161,7 +161,7 @@ def test_an_admin_filters_by_any_column(api, rows, three, query, found):
         ("limit=1&limit=2", 400, "Invalid filters limit are found in query options."),
         ("name~=x", 400, "Invalid filters name~ are found in query options."),
         ("%C3%A4=x", 400, "Filter keys can only contain ASCII characters."),
-        # of two problems the first in the contract's order is told
+        # of two problems the first in Cinder's order is told
         ("with_count=2&limit=x", 400, "limit param must be an integer"),
         ("sort=nothing&marker=x", 404, "Backup x could not be found."),
         (

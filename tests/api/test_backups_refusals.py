@@ -1,4 +1,4 @@
-"""What is refused about backups, row by row of the contract: status, fault, words, and in which
+"""What is refused about backups, row by row: status, fault, words, and in which
 order of two that are due the one is told."""
 
 import base64

@@ -89,6 +89,7 @@ def test_resource_filters_came_with_3_33(api):
     [
         ("/v3/messages?resource_uuid=x", {"roles": "member,reader"}),
         ("/v3/types?is_public=true", {"roles": "member,reader"}),
+        ("/v3/attachments?status=x", {"roles": "member,reader"}),
         ("/v3/scheduler-stats/get_pools?name=x", {}),
     ],
 )

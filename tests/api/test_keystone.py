@@ -1,5 +1,6 @@
 """What the gate does with what Keystone's middleware says; the real one: tests/system."""
 
+import falcon
 import pytest
 from falcon import testing
 
@@ -10,6 +11,7 @@ from emberkeep.api.keystone import Keystone, TokenCache
 from emberkeep.config import ConfigurationError
 from emberkeep.config.identity import options_of
 
+DOMAIN = {"id": "default", "name": "Default"}
 PROJECT = "8dca4f5a1c2d4e3f9a0b1c2d3e4f5a6b"
 REFUSAL = Answer(
     "401 Unauthorized",
@@ -151,6 +153,28 @@ def test_with_a_delayed_decision_nobody_gets_in_either(make_core, away):
     forged = {"X-Identity-Status": "Confirmed", "X-Roles": "admin", "X-User-Id": "root"}
     for headers in ({}, forged, {**forged, "X-Auth-Token": "a-token"}):
         assert client.simulate_get("/v3/backups", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(("user", "service"), [("project", "system"), ("system", "project")])
+def test_a_services_token_does_not_change_what_the_users_is_for(away, user, service):
+    keystone = Keystone(away)
+    scopes = {
+        "project": {"project": {"id": "p", "name": "p", "domain": DOMAIN}},
+        "system": {"system": {"all": True}},
+    }
+    always = {
+        "user": {"id": "u", "name": "u", "domain": DOMAIN},
+        "roles": [{"id": "s", "name": "service"}],
+        "methods": ["password"],
+        "issued_at": "2026-01-01T00:00:00.000000Z",
+        "expires_at": "2999-01-01T00:00:00.000000Z",
+    }
+    keystone._middleware.fetch_token = lambda token, **_: {"token": {**always, **scopes[token]}}
+    headers = {"X-Auth-Token": user, "X-Service-Token": service}
+    found = keystone.identify(falcon.Request(testing.create_environ(headers=headers)))
+    assert isinstance(found, Identity)
+    scope = (found.project_id, found.attributes.get("system_scope"))
+    assert scope == (("p", None) if user == "project" else ("", "all"))
 
 
 def test_options_that_do_not_go_together_are_told(away):

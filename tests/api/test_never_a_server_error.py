@@ -33,6 +33,7 @@ HARD_TEXTS = [
     "", " ", "\0", "a\0b", "\ud800", "\U0001f525", "\u2028", "a\nb", "%", "%s", "{0}", "..", "/",
     "'; DROP TABLE backups; --", "9" * 5000, "x" * 256, "x" * 70_000, AN_ID, AN_ID.upper(),
     AN_ID.replace("-", ""), f"{{{AN_ID}}}", f"urn:uuid:{AN_ID}", "\u0661", "NaN", "-0", "1e999",
+    "0" * 5000 + "1", "\n",
 ]  # fmt: skip
 HARD_VALUES: list[Any] = [
     None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, 1e308,
@@ -94,6 +95,8 @@ def within(schema: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tupl
     for key, inner in schema.get("properties", {}).items():
         yield (*above, key)
         yield from within(inner, (*above, key))
+    if any(re.search(pattern, "backups") for pattern in schema.get("patternProperties", ())):
+        yield (*above, "backups")  # a key of metadata, or a quota's name
 
 
 def planted(place: tuple[str, ...], value: Any) -> bytes:

@@ -2,7 +2,11 @@
 
 import pytest
 
+from emberkeep.api.routes import all_routes
+
 PATH = "/v3/backups/new"
+OPEN = {"/", "/v3", "/v3/"}
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Auth-Token": ""}])
@@ -11,6 +15,15 @@ def test_without_a_token_the_answer_is_empty_and_names_one(api, headers):
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["x-auth-token"] == "admin:admin"
     assert answer.headers["x-server-management-url"] == "http://localhost:8776/v3/backups"
+
+
+def test_every_path_but_discovery_needs_a_token(api):
+    paths = {route.path for route in all_routes()}
+    answers = {
+        path: {api.request(method, path, token=None).status_code for method in METHODS}
+        for path in paths - OPEN
+    }
+    assert {path for path, statuses in answers.items() if statuses != {204}} == set()
 
 
 def test_the_project_in_the_path_must_be_the_tokens(api):
@@ -35,6 +48,9 @@ def test_an_id_that_no_table_can_hold_is_refused(api):
         ("LOCALHOST", 404),
         ("127.0.0.1:8776", 404),
         ("[::1]:8776", 404),
+        ("127.0.0.2:8776", 404),
+        ("192.0.2.1:8776", 403),
+        ("127.0.0.1.rebound.example", 403),
         ("backups.example", 404),
         ("rebound.example:8776", 403),
         ("localhost.rebound.example", 403),

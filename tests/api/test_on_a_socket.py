@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import waitress
 from tests.api.conftest import PROJECT
 from tests.api.fixtures import ServiceAtRest
 from waitress import wasyncore
+
+from emberkeep.api.server import LARGEST_RECEIVED, create_server
 
 PATIENCE = 30.0  # seconds
 WHO = f"X-Auth-Token: ada:{PROJECT}\r\n"
@@ -23,14 +24,8 @@ def server() -> Iterator[tuple[str, int]]:
     service = ServiceAtRest()
     service.start_fixture()
     sockets: dict[int, Any] = {}
-    server = waitress.create_server(
-        service.app,
-        host="127.0.0.1",
-        port=0,
-        threads=2,
-        ident=None,
-        map=sockets,
-        clear_untrusted_proxy_headers=False,
+    server = create_server(
+        service.app, largest_body=114688, host="127.0.0.1", port=0, threads=2, map=sockets
     )
     ended = threading.Event()
 
@@ -122,6 +117,12 @@ def test_a_large_body_is_refused(say):
     status, answer = say(head, b"x" * length)
     assert status == 413
     assert "Request is too large. Larger than max_request_body_size (%s)." in answer
+
+
+def test_a_body_that_would_fill_the_disk_is_not_even_received(say):
+    status, answer = say(request("POST /v3/backups", f"Content-Length: {LARGEST_RECEIVED + 1}\r\n"))
+    assert status == 413
+    assert "Request is too large" not in answer
 
 
 def test_a_large_body_in_chunks_is_refused(say):

@@ -1,4 +1,4 @@
-"""Of several things that are wrong with a request, the first in the contract's order is told."""
+"""Of several things that are wrong with a request, the first in Cinder's order is told."""
 
 import json
 

@@ -175,6 +175,16 @@ def test_digits_are_a_limit_of_one_volumes_size_only(api):
     assert answer.json["quota_set"]["per_volume_gigabytes"] == 5
 
 
+@pytest.mark.parametrize("digits", ["5", "5\n", "0" * 5000 + "5"])
+def test_digits_are_a_limit_of_any_resource_of_a_class(api, digits):
+    answer = api.put(CLASS, {"quota_class_set": {"backups": digits}})
+    assert answer.json["quota_class_set"]["backups"] == 5
+
+
+def test_a_newline_is_no_limit_of_a_class(api):
+    assert api.put(CLASS, {"quota_class_set": {"backups": "\n"}}).status_code == 400
+
+
 @pytest.mark.parametrize("key", ["tenant_id", "id"])
 def test_what_names_the_project_is_no_limit(api, key):
     answer = api.put(SET, {"quota_set": {key: "x"}})

@@ -58,6 +58,8 @@ def test_an_unknown_path_or_method_is_no_fault(api, method, path):
         ("application/json;q=0.2, */*;q=0.5", "text/html; charset=UTF-8"),
         ("application/json", "application/json"),
         ("text/html;q=0.5, application/json", "application/json"),
+        # a reader that tried all the ways to share out these blanks would never end
+        ("text/html" + ";x=   " * 100 + ";", "text/html; charset=UTF-8"),
         ("application/*", "application/json"),
         ("application/json;q=0.5, text/html;q=0.4", "application/json"),
         ("APPLICATION/JSON", "application/json"),

@@ -190,7 +190,7 @@ def test_hints_that_no_scheduler_understands(api, hints):
          "Value: x. 'x' is not valid under any of the given schemas"),
         ({"size": 1, "metadata": {"k": None}}, 400,
          "Invalid input for field/attribute k. Value: None. None is not of type 'string'"),
-        # of two problems the first in the contract's order is told
+        # of two problems the first in Cinder's order is told
         ({"volume_type": "fast", "snapshot_id": AN_ID}, 404,
          "Volume type with name fast could not be found."),
         ({"source_volid": AN_ID, "imageRef": "x"}, 404, f"Volume {AN_ID} could not be found."),

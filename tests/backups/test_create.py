@@ -1,4 +1,4 @@
-"""Creating a backup: the checks in the contract's order and words, and what comes to be."""
+"""Creating a backup: the checks in Cinder's order and words, and what comes to be."""
 
 import uuid
 from collections.abc import Callable

@@ -11,7 +11,7 @@ from emberkeep.backups.errors import InvalidBackup, ServiceNotFound
 from emberkeep.backups.lifecycle import TRANSITIONS, Event, Status
 
 ADMIN = a_caller(is_admin=True)
-# What the contract allows, written down once more: from -> to, by event.
+# What is allowed, written down once more: from -> to, by event.
 ALLOWED = {
     Event.CREATED: ("creating", "available"),
     Event.CREATION_FAILED: ("creating", "error"),

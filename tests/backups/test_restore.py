@@ -1,4 +1,4 @@
-"""Restoring: the checks in the contract's order and words, and what becomes of the volume."""
+"""Restoring: the checks in Cinder's order and words, and what becomes of the volume."""
 
 import uuid
 from typing import Any
@@ -167,7 +167,7 @@ PLAIN = {"name": "n", "description": "d", "metadata": {}, "image_metadata": {}, 
         ({**PLAIN, "bootable": True}, {"name": None}, {"bootable": False}),
     ],
 )
-def test_an_existing_volume_becomes_the_original_as_far_as_the_contract_says(
+def test_an_existing_volume_becomes_the_original_as_far_as_in_cinder(
     stage: Stage, original: dict[str, Any], target: dict[str, Any], wanted: dict[str, Any]
 ) -> None:
     volume_id, target_id = stage.a_volume(DATA), stage.a_volume(b"other" * 1000)

@@ -119,7 +119,7 @@ def test_another_service_restores_it_with_the_store_and_the_key(
 
 
 def test_what_is_checked_before_it_is_accepted(stage: Stage, backup: Backup) -> None:
-    """In the contract's order; each time, what is checked later is wrong, too."""
+    """In Cinder's order; each time, what is checked later is wrong, too."""
 
     class Denied(Exception):
         pass

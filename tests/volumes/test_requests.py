@@ -85,7 +85,7 @@ def test_a_volume_of_another_has_its_bytes_and_goes_its_own_way(
         assert (row.bootable, row.image_metadata) == (True, {"os": "linux"})
 
 
-def test_sources_are_checked_in_the_contracts_order(place: LocalPlace) -> None:
+def test_sources_are_checked_in_cinders_order(place: LocalPlace) -> None:
     origin = place.a_volume(size_gib=2)
     snapshot = place.a_snapshot(origin)
     nobody = a_caller(authorize=denying)

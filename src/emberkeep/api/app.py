@@ -1,10 +1,11 @@
 """The WSGI application: what happens to a request between the socket and its handler, and back.
 
-The order is the contract's; each step may end the request: foreign host, OPTIONS, size, token,
+The order is Cinder's; each step may end the request: foreign host, OPTIONS, size, token,
 HEAD; then routing, microversion, content type, action, JSON, the URL's project, the route's first
 microversion, schema, handler.
 """
 
+import ipaddress
 import json
 import logging
 import uuid
@@ -87,7 +88,7 @@ class _Gate:
     def __init__(self, settings: Settings, authentication: Authentication) -> None:
         self._settings = settings
         self._authentication = authentication
-        self._hosts = {"localhost", "127.0.0.1", "::1"}
+        self._hosts = {"localhost"}
         if settings.public_endpoint:
             self._hosts.add(urlsplit(settings.public_endpoint).hostname or "")
 
@@ -120,11 +121,19 @@ class _Gate:
             name = urlsplit(f"//{host}").hostname
         except ValueError:
             name = None
-        if name not in self._hosts:
+        if name not in self._hosts and not _is_loopback(name):
             raise Forbidden(
-                f"The Host header names '{host}'. Without authentication only localhost, "
-                "127.0.0.1, [::1] and the host of public_endpoint are served."
+                f"The Host header names '{host}'. Without authentication only localhost, loopback "
+                "addresses and the host of public_endpoint are served."
             )
+
+
+def _is_loopback(name: str | None) -> bool:
+    """Whether it is an address, which no foreign name can be made to mean."""
+    try:
+        return ipaddress.ip_address(name or "").is_loopback
+    except ValueError:
+        return False
 
 
 class _Endpoint:
@@ -246,8 +255,6 @@ def _send_json(req: falcon.Request, resp: falcon.Response, document: object | No
     accept = req.env.get("HTTP_ACCEPT", "")
     own = quality(_OWN_MEDIA_TYPE, accept) > quality("application/json", accept)
     resp.content_type = _OWN_MEDIA_TYPE if own else "application/json"
-    if resp.status == falcon.HTTP_204:
-        resp.content_type = None  # of nothing
     if document is not None:
         resp.data = json.dumps(document).encode()
 

@@ -68,12 +68,9 @@ class Settings:
     loopback_only: bool = False
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: FILTERS)
 
-
-class NamedFilters(dict[str, tuple[str, ...]]):
-    """An operator's filters: what they don't name may be filtered by nothing."""
-
-    def __missing__(self, _resource: str) -> tuple[str, ...]:
-        return ()
+    def filters_of(self, resource: str) -> tuple[str, ...]:
+        """What an operator's filters don't name may be filtered by nothing."""
+        return self.filters.get(resource, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,10 @@ UNDECODABLE = (
 UNEXPECTED = "The server has either erred or is incapable of performing the requested operation."
 
 _TOKEN = r"[\w!#$%&'*+.^`|~-]+"
+# No two parts of it can match the same blanks, so that no header takes longer than its length.
 _RANGE = re.compile(
-    rf"(?P<type>{_TOKEN}/{_TOKEN})(?P<parameters>(\s*;\s*(?!q=){_TOKEN}=[^;]*)*)"
-    r"(\s*;\s*q=(?P<q>0(\.\d{0,3})?|1(\.0{0,3})?)(\s*;.*)?)?"
+    rf"(?P<type>{_TOKEN}/{_TOKEN})\s*(?P<parameters>(;\s*(?!q=){_TOKEN}=[^;]*)*)"
+    r"(;\s*q=(?P<q>0(\.\d{0,3})?|1(\.0{0,3})?)\s*(;.*)?)?"
 )
 
 KEYS = {

@@ -16,7 +16,7 @@ from emberkeep.api.context import Call
 from emberkeep.api.faults import BadRequest
 from emberkeep.api.listing import STRICT_FILTERS, Filters, Wanted
 from emberkeep.api.microversions import Microversion, v3
-from emberkeep.api.validation import boolean_word
+from emberkeep.api.validation import boolean, boolean_word
 from emberkeep.db.attachments import COLUMNS as ATTACHMENT_COLUMNS
 from emberkeep.db.paging import COMPARISONS, Query
 from emberkeep.volumes.local import DEFAULT_TYPE_ID
@@ -115,7 +115,7 @@ def of_volumes(call: Call, filters: Filters) -> dict[str, Any]:
     """The values to filter volumes by.  Raises `BadRequest`."""
     values: dict[str, Any] = _known(call, filters, _VOLUME_FILTERS_SINCE)
     if "use_quota" in values:
-        values["use_quota"] = _boolean("use_quota", values["use_quota"])
+        values["use_quota"] = boolean("use_quota", values["use_quota"])
     for name in ("created_at", "updated_at"):
         if name in values:
             values[name] = _moments(values[name])
@@ -139,7 +139,7 @@ def of_snapshots(call: Call, filters: Filters) -> dict[str, Any]:
     if "metadata" in values:
         values["metadata"] = _literal(values["metadata"])
     if "use_quota" in values:
-        values["use_quota"] = _boolean("use_quota", values["use_quota"])
+        values["use_quota"] = boolean("use_quota", values["use_quota"])
     return values
 
 
@@ -189,13 +189,6 @@ def _sort(sort: tuple[tuple[str, bool], ...], columns: Columns) -> tuple[tuple[s
 
 def _is(fixed: object, value: Any) -> bool:
     return value == fixed or (isinstance(value, list | tuple | set) and fixed in value)
-
-
-def _boolean(name: str, text: str) -> bool:
-    word = boolean_word(text)
-    if word is None:
-        raise BadRequest(f"Value '{text}' for '{name}' is not a boolean.")
-    return word
 
 
 def _column_boolean(call: Call, name: str, text: str) -> bool:

@@ -27,7 +27,6 @@ _ATTRIBUTES = {
     "HTTP_X_DOMAIN_ID": "domain_id",
     "HTTP_X_USER_DOMAIN_ID": "user_domain_id",
     "HTTP_X_PROJECT_DOMAIN_ID": "project_domain_id",
-    "HTTP_OPENSTACK_SYSTEM_SCOPE": "system_scope",
 }
 
 
@@ -72,10 +71,18 @@ class Keystone:
             project_id=environ.get("HTTP_X_PROJECT_ID") or "",
             roles=frozenset(role.strip() for role in roles if role.strip()),
             is_admin_project=str(environ.get("HTTP_X_IS_ADMIN_PROJECT", True)).lower() == "true",
-            attributes={
-                name: environ[header] for header, name in _ATTRIBUTES.items() if environ.get(header)
-            },
+            attributes=_attributes(environ),
         )
+
+
+def _attributes(environ: dict[str, Any]) -> dict[str, str]:
+    """The rest of what policies may ask.
+
+    The header with the system's scope is no use: a service's token beside the user's overwrites it.
+    """
+    found = {name: environ[key] for key, name in _ATTRIBUTES.items() if environ.get(key)}
+    system = environ["keystone.token_info"]["token"].get("system") or {}
+    return {**found, "system_scope": "all"} if system.get("all") else found
 
 
 class TokenCache:

@@ -1,6 +1,6 @@
 """The query string of a list: paging, sorting, counting and filters, and the link to the next page.
 
-`Parameters` are taken one by one, in the contract's order; what is left over are filters.  Of a
+`Parameters` are taken one by one, in Cinder's order; what is left over are filters.  Of a
 parameter given twice the first is taken, and the second stays behind as a filter of its name.
 """
 
@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from emberkeep.api.context import Call
 from emberkeep.api.faults import BadRequest
 from emberkeep.api.microversions import MIN, Microversion, v3
-from emberkeep.api.validation import boolean_word
+from emberkeep.api.validation import boolean, boolean_word
 from emberkeep.db.paging import Query
 
 LARGEST_OFFSET = 2147483647
@@ -148,10 +148,7 @@ def take_with_count(parameters: Parameters, call: Call) -> bool:
         return False
     text = parameters.values["with_count"]  # given twice, the last counts, and one stays behind
     parameters.take("with_count")
-    word = boolean_word(text)
-    if word is None:
-        raise BadRequest(f"Value '{text}' for 'with_count' is not a boolean.")
-    return word
+    return boolean("with_count", text)
 
 
 def check_filters(
@@ -258,7 +255,7 @@ class Wanted:
 
 
 def wanted(call: Call, of: Listable, *, largest: int) -> Wanted:
-    """Read the whole query string.  The order of the steps is the contract's.
+    """Read the whole query string.  The order of the steps is Cinder's.
 
     Raises `BadRequest`, and `PolicyNotAuthorized` where the list is not for the caller.
     """
@@ -326,7 +323,7 @@ def document(
 def next_link(
     call: Call, path: tuple[str, ...], *, limit: int, count: int | None, ids: Sequence[str]
 ) -> list[dict[str, str]] | None:
-    """The link to the page after the one with these `ids`; None where the contract has none."""
+    """The link to the page after the one with these `ids`; None where Cinder has none."""
     if not ids or limit > (len(ids) if count is None else count):
         return None
     query = [(key, value) for key, value in call.query if key != "marker"]
@@ -337,9 +334,4 @@ def next_link(
 def flag(call: Call, name: str) -> bool:
     """A boolean of the query string, false if it is not there.  Raises `BadRequest`."""
     text = dict(call.query).get(name)
-    if text is None:
-        return False
-    word = boolean_word(text)
-    if word is None:
-        raise BadRequest(f"Value '{text}' for '{name}' is not a boolean.")
-    return word
+    return text is not None and boolean(name, text)

@@ -22,7 +22,6 @@ STATUS: dict[type[Exception], int] = {
     volumes.MetadataNotFound: 404,
     volumes.ImageMetadataNotFound: 404,
     volumes.TypeNotFound: 404,
-    volumes.GroupNotFound: 404,
     volumes.Conflict: 409,
     volumes.VolumeQuotaExceeded: 413,
     volumes.VolumesUnavailable: 503,

@@ -4,18 +4,20 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import waitress
 
 from emberkeep import assembly
 from emberkeep.api.app import create_app
 from emberkeep.api.authentication import Authentication
-from emberkeep.api.core import FILTERS, Core, NamedFilters, Settings
+from emberkeep.api.core import FILTERS, Core, Settings
 from emberkeep.api.noauth import NoAuthentication
 from emberkeep.api.policies.enforcer import Enforcer
 from emberkeep.config import NOAUTH, Configuration
 
 THREADS = 8  # no request waits for a job
+LARGEST_RECEIVED = 1 << 24  # bytes
 
 
 def run(configuration: Configuration, listener: socket.socket, *, wake: Callable[[], None]) -> None:
@@ -31,16 +33,25 @@ def run(configuration: Configuration, listener: socket.socket, *, wake: Callable
             authentication=_authentication(configuration),
             enforcer=Enforcer(configuration.policy_file),
         )
-        server = waitress.create_server(
-            app,
-            sockets=[listener],
-            threads=THREADS,
-            ident=None,
-            clear_untrusted_proxy_headers=False,  # X-Forwarded-Host counts, as in Cinder
-        )
-        server.run()
+        large = configuration.api.max_request_body_size
+        create_server(app, largest_body=large, threads=THREADS, sockets=[listener]).run()
     finally:
         parts.close()
+
+
+def create_server(app: Any, *, largest_body: int, **how: Any) -> Any:
+    """Waitress, as this application wants it; `how` says where it listens.
+
+    It keeps a body on disk until it has all of it, with a token or without, so what is far larger
+    than the application takes it refuses itself, in its own words.
+    """
+    return waitress.create_server(
+        app,
+        ident=None,
+        clear_untrusted_proxy_headers=False,  # X-Forwarded-Host counts, as in Cinder
+        max_request_body_size=max(LARGEST_RECEIVED, 2 * largest_body),
+        **how,
+    )
 
 
 def check(configuration: Configuration) -> None:
@@ -59,7 +70,7 @@ def settings(configuration: Configuration) -> Settings:
         max_request_body_size=api.max_request_body_size,
         enable_proxy_headers_parsing=api.enable_proxy_headers_parsing,
         loopback_only=configuration.auth_strategy == NOAUTH and by_address,
-        filters=FILTERS if api.filters is None else NamedFilters(api.filters),
+        filters=FILTERS if api.filters is None else api.filters,
     )
 
 

@@ -131,8 +131,6 @@ METADATA = {
     "additionalProperties": False,
 }
 METADATA_OR_NULL = {**METADATA, "type": ["object", "null"]}
-
-
 BOOLEAN_OR_NULL = {"oneOf": [{"type": "null"}, BOOLEAN]}
 SIZE = {"type": ["integer", "string"], "pattern": "^[0-9]+$", "minimum": 1, "maximum": 2147483647}
 METADATA_ITEM = {**METADATA, "minProperties": 1, "maxProperties": 1}
@@ -158,6 +156,11 @@ def one_of(what: str, valid: Sequence[str], *, empty: bool = True) -> Callable[[
     return check
 
 
+def number(value: int | str) -> int:
+    """What a value of `SIZE` means.  It may have more zeros in front than `int` would read."""
+    return int(str(value).strip().lstrip("0") or "0")
+
+
 def is_true(value: bool | str | None) -> bool:
     """What a value of `BOOLEAN` means; an absent one is false."""
     return value in TRUE and value is not None
@@ -172,6 +175,14 @@ _BOOLEAN_WORDS = {
 def boolean_word(text: str) -> bool | None:
     """What a boolean in a query string means, in any case; None if it is none."""
     return _BOOLEAN_WORDS.get(text.lower())
+
+
+def boolean(name: str, text: str) -> bool:
+    """The same of what is named `name`.  Raises `BadRequest` if it is none."""
+    word = boolean_word(text)
+    if word is None:
+        raise BadRequest(f"Value '{text}' for '{name}' is not a boolean.")
+    return word
 
 
 @FORMATS.checks("uuid")
@@ -199,29 +210,4 @@ def _is_base64(value: object) -> bool:
         return False
     if not value.isascii():
         raise BadRequest(UNDECODABLE)
-    return True
-
-
-@FORMATS.checks("backup_status")
-def _is_backup_status(value: object) -> bool:
-    if isinstance(value, str) and value.lower() not in ("available", "error"):
-        raise BadRequest(
-            f"Backup status: {value} is invalid, valid statuses are: ['available', 'error']."
-        )
-    return True
-
-
-@FORMATS.checks("volume_name")
-def _is_volume_name(value: object) -> bool:
-    return _is_short_when_trimmed(value, "name")
-
-
-@FORMATS.checks("volume_description")
-def _is_volume_description(value: object) -> bool:
-    return _is_short_when_trimmed(value, "description")
-
-
-def _is_short_when_trimmed(value: object, what: str) -> bool:
-    if isinstance(value, str) and (length := len(value.strip())) > 255:
-        raise BadRequest(f"Invalid input received: {what} has {length} characters, more than 255.")
     return True

@@ -114,7 +114,7 @@ def create(means: Means, caller: Caller, new: NewBackup) -> Backup:
 
 
 def _look(means: Means, caller: Caller, new: NewBackup) -> Snapshot | None:
-    """Check what is named, in the contract's order; the snapshot, if it is one."""
+    """Check what is named, in Cinder's order; the snapshot, if it is one."""
     with means.seam.looking() as tx:
         volume = means.volumes.get(new.volume_id, project_id=caller.sees, tx=tx)
         caller.authorize("backup:create", volume.project_id)

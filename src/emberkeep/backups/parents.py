@@ -1,4 +1,4 @@
-"""Which backup an incremental one refers to: the contract's parent rule.
+"""Which backup an incremental one refers to.
 
 The parent is the API's (`parent_id`, `is_incremental`, `has_dependent_backups`).  What the engine
 shares data with is another thing: `worker.backup` chooses that.

@@ -1,6 +1,6 @@
 """What callers do with backups: the face of this package, one line for each thing that is asked.
 
-Each is one decision, with its checks in the contract's order; `caller.authorize` stands where a
+Each is one decision, with its checks in Cinder's order; `caller.authorize` stands where a
 denial is due.  The work itself is a job for a worker.
 """
 

@@ -78,8 +78,8 @@ SECTIONS = (
             cfg.StrOpt(
                 "resource_query_filters_file",
                 help="JSON file with what members may filter lists by from microversion 3.31 on: "
-                "an object of lists, for backup, volume, snapshot and message. It takes the place "
-                "of the built-in filters as a whole.",
+                "an object of lists, for backup, volume, snapshot, attachment, message, pool and "
+                "volume_type. It takes the place of the built-in filters as a whole.",
             ),
             cfg.IntOpt(
                 "message_ttl",

@@ -1,4 +1,4 @@
-"""Pages of a table: filters, sorting and markers as Cinder's lists have them (contract, lists)."""
+"""Pages of a table: filters, sorting and markers as Cinder's lists have them."""
 
 import operator
 import re

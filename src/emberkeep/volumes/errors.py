@@ -102,7 +102,3 @@ class Malformed(VolumeError):
 
 class TypeNotFound(VolumeError):
     """There is no such volume type."""
-
-
-class GroupNotFound(VolumeError):
-    """There are no groups here."""

@@ -22,7 +22,7 @@ from emberkeep.volumes.service import (
     Volume,
 )
 
-# What a volume is when the job ends that wrote to it (contract, state machine).
+# What a volume is when the job ends that wrote to it.
 AFTER_WRITING: Mapping[tuple[Purpose, Outcome], str] = {
     (Purpose.RESTORE, Outcome.COMPLETED): "available",
     (Purpose.RESTORE, Outcome.FAILED): "error_restoring",

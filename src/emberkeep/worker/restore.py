@@ -116,7 +116,7 @@ def cancel(site: Site, job: Job, *, begun: bool) -> None:
 
 
 def attributes_after(backup: Backup, reservation: Reservation, original: Attributes) -> Attributes:
-    """What the restored volume is called and carries (contract, effects of a restore)."""
+    """What the restored volume is called and carries."""
     volume, target = reservation.volume, reservation.volume.attributes
     fresh = reservation.purpose is Purpose.CREATE
     nameless = not target.name or target.name.startswith(GENERATED_NAME)

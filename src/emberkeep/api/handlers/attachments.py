@@ -14,7 +14,7 @@ from emberkeep.db.attachments import AttachmentRow
 from emberkeep.db.paging import InvalidSortKey, MarkerNotFound
 from emberkeep.volumes.errors import AttachmentNotFound
 
-FILTERS = ("volume_id", "status", "instance_id", "attach_status")
+ALWAYS = ("volume_id", "status", "instance_id", "attach_status")
 
 
 def index(core: Core, call: Call) -> Reply:
@@ -64,8 +64,8 @@ def _list(core: Core, call: Call, view: Callable[[AttachmentRow], dict[str, Any]
         rule=None,
         columns=filtering.ATTACHMENT.names,
         renamed={"instance_id": "instance_uuid"},
-        always=FILTERS,
-        allowed=FILTERS,
+        always=ALWAYS,
+        allowed=core.settings.filters_of("attachment"),
         all_tenants=lambda _text: True,
         counts=False,
     )

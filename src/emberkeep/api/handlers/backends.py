@@ -41,7 +41,7 @@ def _filters(core: Core, call: Call) -> dict[str, str] | None:
     if call.version < NAME_FILTER:
         return {}
     if call.version >= listing.STRICT_FILTERS:
-        allowed = {name.removesuffix("~") for name in core.settings.filters.get("pool", ())}
+        allowed = {name.removesuffix("~") for name in core.settings.filters_of("pool")}
         unknown = [name for name in given if name not in allowed]
         if unknown:
             raise BadRequest(f"Invalid filters {','.join(unknown)} are found in query options.")

@@ -133,7 +133,7 @@ def _list(
         columns=COLUMNS - OWN_COLUMNS,
         renamed={"name": "display_name"},
         always=("name", "status", "volume_id"),
-        allowed=core.settings.filters["backup"],
+        allowed=core.settings.filters_of("backup"),
         name_sorts_since=v3(37),
     )
     asked = listing.wanted(call, listable, largest=core.settings.osapi_max_limit)

@@ -41,7 +41,7 @@ def delete(core: Core, call: Call) -> Reply:
 
 
 def _asked(core: Core, call: Call) -> tuple[Paging, Query | None]:
-    """What the query string asks for, in the contract's order; no query if nothing can match.
+    """What the query string asks for, in Cinder's order; no query if nothing can match.
 
     Before 3.5 there are neither pages nor filters, but a link to a next page is shown.
     """
@@ -53,7 +53,7 @@ def _asked(core: Core, call: Call) -> tuple[Paging, Query | None]:
     paging = listing.take_paging(parameters, largest)
     sort = listing.take_sort(parameters)
     if call.version >= listing.STRICT_FILTERS:
-        allowed = core.settings.filters.get("message", ())
+        allowed = core.settings.filters_of("message")
         listing.check_filters(parameters, call, always=(), allowed=allowed)
         if not call.caller.is_admin:
             parameters.drop("all_tenants")  # forgiven, because a client of Cinder adds it always

@@ -3,7 +3,7 @@
 from emberkeep.api.context import Call, Reply
 from emberkeep.api.core import Core
 from emberkeep.api.faults import BadRequest
-from emberkeep.api.schemas.quota_sets import LARGEST
+from emberkeep.api.validation import number
 from emberkeep.backups import quota_sets
 
 
@@ -15,17 +15,14 @@ def show(core: Core, call: Call) -> Reply:
 
 def update(core: Core, call: Call) -> Reply:
     given: dict[str, int | str] = call.body["quota_class_set"]
-    wanted = {name: _limit(name, value) for name, value in given.items()}
+    wanted = {name: _limit(value) for name, value in given.items()}
     call.caller.authorize(quota_sets.UPDATE_CLASS, None)
     limits = core.quota_sets.update_class(call.caller, call.parameters["id"], wanted)
     return Reply(200, {"quota_class_set": limits})
 
 
-def _limit(name: str, value: int | str) -> int:
-    digits = str(value).lstrip("0") or "0"
-    if len(digits) > len(str(LARGEST)) or int(digits) > LARGEST:
-        raise BadRequest(
-            f"Invalid input for field/attribute {name}. Value: {value}. {value} is greater than "
-            f"the maximum of {LARGEST}"
-        )
-    return int(digits)
+def _limit(value: int | str) -> int:
+    """The limit; a newline alone, though it passes the schema, is none."""
+    if not str(value).strip():
+        raise BadRequest
+    return number(value)

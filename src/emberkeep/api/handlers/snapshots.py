@@ -88,7 +88,7 @@ def _list(
         columns=filtering.SNAPSHOT.names,
         renamed=filtering.renamed(call),
         always=ALWAYS,
-        allowed=core.settings.filters["snapshot"],
+        allowed=core.settings.filters_of("snapshot"),
         name_sorts_since=SORTS_BY_NAME,
         all_tenants=lambda text: boolean_word(text) is True,
     )

@@ -25,7 +25,7 @@ def index(core: Core, call: Call) -> Reply:
     paging = listing.take_paging(parameters, core.settings.osapi_max_limit)
     sort = listing.take_sort(parameters)
     if call.version >= FILTERS:
-        allowed = core.settings.filters.get("volume_type", ())
+        allowed = core.settings.filters_of("volume_type")
         listing.check_filters(parameters, call, always=(), allowed=allowed)
     is_public = _is_public(call)
     parameters.drop("is_public")

@@ -7,7 +7,7 @@ from emberkeep.api.core import Core
 from emberkeep.api.faults import BadRequest
 from emberkeep.api.handlers.volumes import look_up
 from emberkeep.api.microversions import v3
-from emberkeep.api.validation import is_true
+from emberkeep.api.validation import is_true, number
 from emberkeep.caller import Caller
 from emberkeep.volumes.local import LocalVolumes
 
@@ -15,7 +15,7 @@ EXTENDS_IN_USE = v3(42)
 
 
 def extend(core: Core, call: Call) -> Reply:
-    new_size = int(call.body["os-extend"]["new_size"])
+    new_size = number(call.body["os-extend"]["new_size"])
     volume_id = look_up(core, call, call.parameters["id"]).id
     in_use = call.version >= EXTENDS_IN_USE
     core.volumes.extend(call.caller, volume_id, new_size, in_use=in_use)

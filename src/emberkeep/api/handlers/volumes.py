@@ -1,6 +1,7 @@
 """Volumes: those that the service keeps itself, as Cinder shows them."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from emberkeep.api import filtering, listing
@@ -9,7 +10,7 @@ from emberkeep.api.core import Core
 from emberkeep.api.faults import BadRequest, NotFound
 from emberkeep.api.listing import Listable
 from emberkeep.api.microversions import v3
-from emberkeep.api.validation import boolean_word, is_true
+from emberkeep.api.validation import boolean, is_true, number
 from emberkeep.api.views import volumes as views
 from emberkeep.db.attachments import AttachmentRow
 from emberkeep.db.paging import InvalidSortKey, MarkerNotFound
@@ -63,13 +64,13 @@ def look_up(core: Core, call: Call, volume_id: str) -> VolumeRow:
 def create(core: Core, call: Call) -> Reply:
     """Make a volume: empty, from a snapshot, from another volume, or from a backup.
 
-    The order of the checks is the contract's: everything that is named is looked up, then the
+    The order of the checks is Cinder's: everything that is named is looked up, then the
     policy, then whether it fits together.
     """
     wanted: dict[str, Any] = call.body["volume"]
     _look_up_sources(core, call, wanted)
     call.caller.authorize("volume:create", None)
-    size = None if wanted.get("size") is None else int(wanted["size"])
+    size = None if wanted.get("size") is None else number(wanted["size"])
     backup_id = wanted.get("backup_id")
     if not backup_id:
         volume = core.volumes.create(call.caller, _request(wanted, size))
@@ -167,22 +168,15 @@ def _attached(core: Core, row: VolumeRow) -> list[AttachmentRow]:
     return core.volumes.attached([row.id])[row.id]
 
 
-def _all_tenants(text: str) -> bool:
-    word = boolean_word(text)
-    if word is None:
-        raise BadRequest(f"Value '{text}' for 'all_tenants' is not a boolean.")
-    return word
-
-
 def _list(core: Core, call: Call, path: tuple[str, ...], view: View) -> Reply:
-    allowed = core.settings.filters["volume"]
+    allowed = core.settings.filters_of("volume")
     listable = Listable(
         rule="volume:get_all",
         columns=filtering.VOLUME.names,
         renamed=filtering.renamed(call),
         always=allowed,
         allowed=allowed,
-        all_tenants=_all_tenants,
+        all_tenants=partial(boolean, "all_tenants"),
     )
     asked = listing.wanted(call, listable, largest=core.settings.osapi_max_limit)
     values = filtering.of_volumes(call, asked.filters)

@@ -6,6 +6,7 @@ from emberkeep.api.microversions import v3
 from emberkeep.api.validation import (
     BOOLEAN,
     DESCRIPTION,
+    FORMATS,
     METADATA,
     METADATA_OR_NULL,
     STRING_255,
@@ -13,8 +14,12 @@ from emberkeep.api.validation import (
     UUID,
     UUID_OR_NULL,
     Schema,
+    action,
+    one_of,
     only,
 )
+
+FORMATS.checks("backup_status")(one_of("Backup status", ["available", "error"], empty=False))
 
 _CREATE: dict[str, Any] = {
     "volume_id": UUID,
@@ -60,6 +65,9 @@ UPDATE = Schema({v3(0): _lax("backup", _UPDATE), v3(43): _lax("backup", _UPDATE_
 RESTORE = Schema({v3(0): _lax("restore", _RESTORE)})
 IMPORT = Schema({v3(0): _body("backup-record", _RECORD, ("backup_service", "backup_url"))})
 
-_STATUS = {"status": {"type": "string", "format": "backup_status"}}
-RESET_STATUS = Schema({v3(0): _body("os-reset_status", _STATUS, ("status",))})
-FORCE_DELETE = Schema({v3(0): only({"os-force_delete": {}}, required=("os-force_delete",))})
+RESET_STATUS = action(
+    "os-reset_status",
+    {"status": {"type": "string", "format": "backup_status"}},
+    required=("status",),
+)
+FORCE_DELETE = action("os-force_delete")

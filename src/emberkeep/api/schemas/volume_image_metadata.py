@@ -9,7 +9,7 @@ _LONGEST = 65535  # bytes of a value
 
 @FORMATS.checks("mysql_text")
 def _fits(value: object) -> bool:
-    return not isinstance(value, str) or len(value.encode()) <= _LONGEST
+    return not isinstance(value, str) or len(value.encode(errors="surrogatepass")) <= _LONGEST
 
 
 _VALUES = {"type": "string", "format": "mysql_text"}

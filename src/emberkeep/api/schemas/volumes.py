@@ -3,11 +3,14 @@
 Keys of a new volume that no schema knows are ignored before 3.53 and refused from there on.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+from emberkeep.api.faults import BadRequest
 from emberkeep.api.microversions import v3
 from emberkeep.api.validation import (
     BOOLEAN_OR_NULL,
+    FORMATS,
     METADATA,
     METADATA_OR_NULL,
     SIZE,
@@ -17,6 +20,23 @@ from emberkeep.api.validation import (
     Schema,
     only,
 )
+
+LONGEST = 255  # characters of a name or description
+
+
+def _fits_trimmed(what: str) -> Callable[[object], bool]:
+    def check(value: object) -> bool:
+        if isinstance(value, str) and (length := len(value.strip())) > LONGEST:
+            raise BadRequest(
+                f"Invalid input received: {what} has {length} characters, more than {LONGEST}."
+            )
+        return True
+
+    return check
+
+
+FORMATS.checks("volume_name")(_fits_trimmed("name"))
+FORMATS.checks("volume_description")(_fits_trimmed("description"))
 
 _TEXTS: dict[str, Any] = {
     key: {"type": ["string", "null"], "format": f"volume_{key.removeprefix('display_')}"}
