@@ -1,5 +1,8 @@
 """What is deleted by force goes, whatever is under way with it, and leaves nothing behind."""
 
+import os
+from pathlib import Path
+
 import pytest
 from tests.volumes.kept import CALLER, LocalPlace, a_caller, create, snapshot
 
@@ -63,17 +66,18 @@ def test_a_volume_that_is_being_reverted(
     place.service.revert(CALLER, volume_id, snapshot_id)
     place.service.delete(CALLER, volume_id, cascade=True, force=True)
     driver = place.service.driver("host@az1")
-    replace = driver.replace
+    replace = os.replace
 
-    def late(name: str, by: str) -> None:
+    def late(source: Path, destination: Path) -> None:
         place.run(deletion)
-        replace(name, by)
+        replace(source, destination)
 
     reverting, *others, deletion = place.tasks
-    monkeypatch.setattr(driver, "replace", late)
+    monkeypatch.setattr(os, "replace", late)
     # The worker looked before it was deleted, and replaces the file afterwards.
     place.set_status(volume_id, "reverting")
     place.run(reverting)
     for task in others:
         place.run(task)
+    assert not driver.path(volume_id).exists()
     assert place.files() == []

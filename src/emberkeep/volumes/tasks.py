@@ -152,18 +152,21 @@ def _revert_volume(job: Job, database: Database, volumes: Kept, checkpoint: Chec
         return lambda tx: _give_snapshot_back(tx, job)
     if row.path is not None:
         raise VolumeError(f"{row.path} is not ours; a volume that lies elsewhere is not reverted")
-    driver, copy = volumes.driver(row.backend), f"revert-{row.id}"
-    try:
-        driver.copy(
-            volumes.snapshot_path(snapshot_id, row.backend),
-            copy,
-            size=row.size * GIB,
-            copied=lambda _done, _total: checkpoint(),
-        )
+    driver = volumes.driver(row.backend)
+
+    def may_replace() -> bool:
         checkpoint()  # not after the lease: somebody may have written since
-        driver.replace(row.id, copy)
-    finally:
-        driver.delete(copy)
+        with database.reading() as tx:
+            now = table.get(tx, job.subject)
+        return now is not None and now.status == "reverting"  # else somebody may have it by now
+
+    driver.replace(
+        row.id,
+        volumes.snapshot_path(snapshot_id, row.backend),
+        size=row.size * GIB,
+        copied=lambda _done, _total: checkpoint(),
+        may_replace=may_replace,
+    )
     _leave_nothing(database, driver, row.id)
 
     def done(tx: Transaction) -> None:
