@@ -1,12 +1,20 @@
 """What is deleted by force goes, whatever is under way with it, and leaves nothing behind."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.volumes.kept import CALLER, LocalPlace, a_caller, create, snapshot
 
-from emberkeep.volumes.errors import InvalidVolume, SnapshotNotFound, VolumeNotFound
+from emberkeep.volumes.errors import (
+    Conflict,
+    InvalidVolume,
+    SnapshotNotFound,
+    VolumeNotFound,
+    WrongStatus,
+)
+from emberkeep.volumes.service import Outcome
 
 ADMIN = a_caller(is_admin=True)
 
@@ -81,3 +89,33 @@ def test_a_volume_that_is_being_reverted(
         place.run(task)
     assert not driver.path(volume_id).exists()
     assert place.files() == []
+
+
+def test_what_a_restore_writes_is_left_alone_when_an_admin_says_that_it_is_available(
+    place: LocalPlace,
+) -> None:
+    volume_id = place.a_volume()
+    snapshot_id = place.a_snapshot(volume_id)
+    place.service.reserve_for_restore("job", volume_id, tx=None)
+    place.service.reset_status(
+        ADMIN, volume_id, status="available", attach_status=None, migration_status=None
+    )
+
+    def backup() -> None:
+        place.service.reserve_for_backup(
+            "another", volume_id, snapshot_id=None, in_use=True, tx=None
+        )
+
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: place.service.reserve_for_restore("another", volume_id, tx=None),
+        backup,
+        lambda: snapshot(place, volume_id, in_use=True),
+        lambda: place.service.revert(CALLER, volume_id, snapshot_id),
+        lambda: create(place, source_volid=volume_id),
+    )
+    for use in uses:
+        with pytest.raises((WrongStatus, InvalidVolume, Conflict)):
+            use()
+    assert place.tasks == []
+    place.service.release("job", Outcome.COMPLETED, tx=None)
+    backup()

@@ -187,6 +187,16 @@ def is_being_copied(tx: Transaction, volume_id: str) -> bool:
     return tx.row(snapshot) is not None or _is_origin(tx, volumes.c.source_volid, volume_id)
 
 
+def is_being_restored(tx: Transaction, volume_id: str) -> bool:
+    """Whether there is a job that may write a backup's bytes to the volume, whatever its status."""
+    writing = sa.select(reservations.c.job_id).where(
+        reservations.c.volume_id == volume_id,
+        reservations.c.purpose.in_(("restore", "create")),
+        reservations.c.released.is_(None),
+    )
+    return tx.row(writing) is not None
+
+
 def is_snapshot_being_copied(tx: Transaction, snapshot_id: str) -> bool:
     """Whether a volume is yet to be made of the snapshot."""
     return _is_origin(tx, volumes.c.snapshot_id, snapshot_id)

@@ -151,6 +151,12 @@ class Kept:
             raise VolumeNotFound(volume_id)
         return row
 
+    @staticmethod
+    def _true_status(tx: Transaction, row: VolumeRow) -> str:
+        """The status of the held volume as far as its bytes count: an operator may have reset it
+        while a restore writes them."""
+        return "restoring-backup" if table.is_being_restored(tx, row.id) else row.status
+
     def _snapshot_row(
         self, tx: Transaction, snapshot_id: str, project_id: str | None = None
     ) -> SnapshotRow:

@@ -1,7 +1,7 @@
 """What callers ask of volumes, with Cinder's checks, in Cinder's order, in Cinder's words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emberkeep.caller import Caller
 from emberkeep.db import volumes as table
@@ -69,6 +69,7 @@ class Requests(Kept):
                 snapshot = self._held_snapshot(tx, asked.snapshot_id, caller.sees)
             if asked.source_volid is not None:
                 source = self._held(tx, asked.source_volid, caller.sees)
+                source = replace(source, status=self._true_status(tx, source))
             caller.authorize("volume:create", None)
             if snapshot is not None and source is not None:
                 raise InvalidInput(_ONE_SOURCE)

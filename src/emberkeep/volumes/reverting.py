@@ -21,7 +21,7 @@ class Reverting(Kept):
             caller.authorize("volume:get", row.project_id)
             snapshot = _latest(tx, row, snapshot_id)
             caller.authorize("volume:revert_to_snapshot", row.project_id)
-            if row.status != "available" or table.is_being_copied(tx, volume_id):
+            if self._true_status(tx, row) != "available" or table.is_being_copied(tx, volume_id):
                 raise Conflict(
                     f"Invalid volume: {_can_not(row, snapshot)} Volume's status must be "
                     "'available'."
