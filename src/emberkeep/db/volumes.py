@@ -251,11 +251,12 @@ def held_snapshot(
     return _snapshot(tx, _one(snapshots, snapshot_id, project_id).with_for_update())
 
 
-def snapshots_of(tx: Transaction, volume_id: str) -> list[SnapshotRow]:
+def held_snapshots(tx: Transaction, volume_id: str) -> list[SnapshotRow]:
+    """The volume's snapshots, locked until the transaction ends; the volume is held before."""
     found = sa.select(snapshots).where(
         snapshots.c.volume_id == volume_id, sa.not_(snapshots.c.deleted)
     )
-    return [SnapshotRow(**row) for row in tx.rows(found)]
+    return [SnapshotRow(**row) for row in tx.rows(found.with_for_update())]
 
 
 def page_snapshots(tx: Transaction, query: Query) -> list[SnapshotRow]:

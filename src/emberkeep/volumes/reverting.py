@@ -39,7 +39,7 @@ class Reverting(Kept):
 
 def _latest(tx: Transaction, row: VolumeRow, snapshot_id: str | None) -> SnapshotRow:
     """The volume's latest snapshot, which must be the one that is named, and as large."""
-    snapshots = table.snapshots_of(tx, row.id)
+    snapshots = table.held_snapshots(tx, row.id)
     if not snapshots:
         raise InvalidInput(f"Volume {row.id} doesn't have any snapshots.")
     latest = max(snapshots, key=lambda snapshot: (snapshot.created_at, snapshot.id))
