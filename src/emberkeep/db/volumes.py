@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from emberkeep.db import paging
 from emberkeep.db.database import Transaction
@@ -93,11 +92,8 @@ def lock_project(tx: Transaction, project_id: str) -> None:
     locked = sa.select(projects).where(projects.c.id == project_id).with_for_update()
     if tx.row(locked) is not None:
         return
-    try:
-        with tx.connection.begin_nested():
-            tx.changed(sa.insert(projects).values(id=project_id))
-    except IntegrityError:  # somebody else's first request came in between
-        tx.row(locked)
+    tx.put(projects, {"id": project_id})
+    tx.row(locked)  # somebody else's first request may have come in between
 
 
 def usage(tx: Transaction, project_id: str) -> dict[str, Usage]:
