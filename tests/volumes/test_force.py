@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.volumes.kept import CALLER, LocalPlace, a_caller, create, snapshot
 
+from emberkeep.engine.errors import TargetError
 from emberkeep.volumes.errors import (
     Conflict,
     InvalidVolume,
@@ -14,7 +15,7 @@ from emberkeep.volumes.errors import (
     VolumeNotFound,
     WrongStatus,
 )
-from emberkeep.volumes.service import Outcome
+from emberkeep.volumes.service import NewVolume, Outcome
 
 ADMIN = a_caller(is_admin=True)
 
@@ -119,3 +120,22 @@ def test_what_a_restore_writes_is_left_alone_when_an_admin_says_that_it_is_avail
     assert place.tasks == []
     place.service.release("job", Outcome.COMPLETED, tx=None)
     backup()
+
+
+def test_a_volume_that_is_about_to_be_restored_to(
+    place: LocalPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = NewVolume("p", "u", 1, name=None, description=None, metadata={}, availability_zone="az1")
+    held = place.service.create_for_restore("job", new, tx=None)
+    place.service.delete(ADMIN, held.volume.id, force=True)
+    driver = place.service.driver("host@az1")
+    renew = driver.renew
+
+    def late(name: str, size: int) -> None:
+        place.work()
+        renew(name, size)
+
+    monkeypatch.setattr(driver, "renew", late)
+    with pytest.raises(TargetError), place.service.open_target(held):
+        pass
+    assert place.files() == []

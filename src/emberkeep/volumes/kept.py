@@ -119,6 +119,13 @@ class Kept:
         """The file that holds the snapshot's bytes."""
         return self.driver(backend).path(snapshot_name(snapshot_id))
 
+    def leave_nothing(self, driver: FilesDriver, volume_id: str) -> None:
+        """Remove the file that was made of a volume, if that was deleted by force meanwhile."""
+        with self._database.reading() as tx:
+            row = table.get(tx, volume_id)
+        if row is None or row.status == "deleting":
+            driver.delete(volume_id)
+
     def check_type(self, asked: str | None) -> str:
         """The name of the volume type.  Raises `TypeNotFound`."""
         if asked in (None, DEFAULT_TYPE, DEFAULT_TYPE_ID):

@@ -216,6 +216,7 @@ class Reserving(Kept):
         new = reservation.purpose is Purpose.CREATE
         if new:  # in every attempt: what the one before wrote is not zeros
             driver.renew(row.id, row.size * GIB)
+            self.leave_nothing(driver, row.id)
         elif row.path is None:
             driver.extend(row.id, row.size * GIB)
         return driver.target(self.path_of(row), size=row.size * GIB, reads_as_zeros=new)

@@ -11,7 +11,6 @@ from emberkeep.db import attachments
 from emberkeep.db import volumes as table
 from emberkeep.db.database import Database, Transaction
 from emberkeep.db.volumes import VolumeRow
-from emberkeep.volumes.drivers.files import FilesDriver
 from emberkeep.volumes.errors import VolumeError
 from emberkeep.volumes.kept import GIB, Kept, snapshot_name
 
@@ -90,16 +89,8 @@ def _create_volume(job: Job, database: Database, volumes: Kept, checkpoint: Chec
         origin = None
     if origin is not None:
         driver.copy(origin, row.id, size=size, copied=lambda _done, _total: checkpoint())
-    _leave_nothing(database, driver, job.subject)
+    volumes.leave_nothing(driver, job.subject)
     return lambda tx: table.change(tx, job.subject, when=("creating",), status="available")
-
-
-def _leave_nothing(database: Database, driver: FilesDriver, volume_id: str) -> None:
-    """Remove the file that was made of a volume which was deleted by force meanwhile."""
-    with database.reading() as tx:
-        row = table.get(tx, volume_id)
-    if row is None or row.status == "deleting":
-        driver.delete(volume_id)
 
 
 def _backend_of(database: Database, row: VolumeRow) -> str:
@@ -167,7 +158,7 @@ def _revert_volume(job: Job, database: Database, volumes: Kept, checkpoint: Chec
         copied=lambda _done, _total: checkpoint(),
         may_replace=may_replace,
     )
-    _leave_nothing(database, driver, row.id)
+    volumes.leave_nothing(driver, row.id)
 
     def done(tx: Transaction) -> None:
         table.change(tx, job.subject, when=("reverting",), status="available")
