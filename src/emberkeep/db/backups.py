@@ -165,10 +165,14 @@ def change(
     return tx.changed(sa.update(backups).where(*mine).values(values)) == 1
 
 
-def revive(tx: Transaction, backup_id: str, **values: Any) -> bool:
-    """Bring a deleted row back, with what an import gives it; False if it is not deleted."""
+def revive(tx: Transaction, backup_id: str, *, failed: bool = False, **values: Any) -> bool:
+    """Bring a deleted row back, or if `failed` one in `error` without data, with these values;
+    False if it is neither."""
     values |= {"deleted": False, "deleted_at": None}
-    mine = (backups.c.id == backup_id, backups.c.deleted)
+    gone: sa.ColumnElement[bool] = backups.c.deleted
+    if failed:
+        gone = sa.or_(gone, sa.and_(backups.c.status == "error", backups.c.root.is_(None)))
+    mine = (backups.c.id == backup_id, gone)
     return tx.changed(sa.update(backups).where(*mine).values(values)) == 1
 
 
