@@ -69,7 +69,7 @@ def import_record(
             made = table.insert_first(tx, rows.new(caller, backup_id, now=tx.now(), **fresh))
         else:
             owner = {"project_id": caller.project_id, "user_id": caller.user_id}
-            made = table.revive(tx, backup_id, **owner, **fresh, **_NOWHERE)
+            made = table.revive(tx, backup_id, {**owner, **fresh, **_NOWHERE})
         if not made:  # another import of it came in between
             raise InvalidBackup(_EXISTS)
         means.queue.enqueue(

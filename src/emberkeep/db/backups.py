@@ -165,15 +165,17 @@ def change(
     return tx.changed(sa.update(backups).where(*mine).values(values)) == 1
 
 
-def revive(tx: Transaction, backup_id: str, *, failed: bool = False, **values: Any) -> bool:
+def revive(
+    tx: Transaction, backup_id: str, values: Mapping[str, Any], *, failed: bool = False
+) -> bool:
     """Bring a deleted row back, or if `failed` one in `error` without data, with these values;
     False if it is neither."""
-    values |= {"deleted": False, "deleted_at": None}
+    new = {**values, "deleted": False, "deleted_at": None}
     gone: sa.ColumnElement[bool] = backups.c.deleted
     if failed:
         gone = sa.or_(gone, sa.and_(backups.c.status == "error", backups.c.root.is_(None)))
     mine = (backups.c.id == backup_id, gone)
-    return tx.changed(sa.update(backups).where(*mine).values(values)) == 1
+    return tx.changed(sa.update(backups).where(*mine).values(new)) == 1
 
 
 def remove(tx: Transaction, backup_id: str) -> bool:
