@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from emberkeep.backups.errors import (
     ServiceUnavailable,
 )
 from emberkeep.backups.records import SERVICE, Record
+from emberkeep.db import backups as table
 from emberkeep.db.backups import Backup
+from emberkeep.db.database import Transaction
+from emberkeep.jobs.queue import Kind
 
 ADMIN = a_caller(CALLER.project_id, is_admin=True)
 DATA = b"data" * 1000
@@ -82,6 +86,27 @@ def test_a_deleted_row_is_revived_only_while_its_data_is_there(
     assert gone.status == "error"
     assert "deleted" in (gone.fail_reason or "")
     assert gone.root is None
+
+
+@pytest.mark.parametrize("seen", ["nothing", "deleted"])
+def test_who_imports_what_somebody_else_just_imported_is_refused(
+    stage: Stage, backup: Backup, monkeypatch: pytest.MonkeyPatch, seen: str
+) -> None:
+    """He looked before; where writers wait for each other at rows alone, that is too early."""
+    record = stage.backups.export_record(ADMIN, backup.id)
+    look = table.get
+
+    def before(tx: Transaction, backup_id: str, **asked: Any) -> Backup | None:
+        if not asked.get("deleted"):
+            return look(tx, backup_id, **asked)
+        return None if seen == "nothing" else replace(backup, deleted=True)
+
+    monkeypatch.setattr(table, "get", before)
+    with pytest.raises(InvalidBackup, match="already exists in database"):
+        stage.backups.import_record(ADMIN, record)
+    monkeypatch.undo()
+    assert stage.shown(backup.id) == backup
+    assert stage.jobs(Kind.IMPORT) == []
 
 
 def test_an_import_is_what_was_exported_under_a_new_owner(stage: Stage, backup: Backup) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from tests.databases import Clock, a_database
 
+from emberkeep.backups import placement
 from emberkeep.db import services
 from emberkeep.db.database import Database, Transaction
-from emberkeep.db.services import BACKUP, VOLUME, Worker, ZoneService
+from emberkeep.db.services import BACKUP, VOLUME, Worker
 
 ONE = Worker("one", frozenset({"az1", "az2"}), frozenset({"r1"}), frozenset({"one@az1"}))
 HOSTS = ["one@az1", "one@az2"]
@@ -49,10 +50,10 @@ def test_a_registered_worker_is_alive_and_its_zones_are_up(database: Database) -
     with database.reading() as tx:
         assert services.alive(tx) == [ONE]
         assert services.volume_zones(tx) == {"az1": True}
-        assert services.backup_zones(tx) == {
-            "az1": ZoneService("r1", "one@az1", enabled=True, up=True),
-            "az2": ZoneService("r2", "one@az2", enabled=True, up=True),
-        }
+        backups = services.list_services(tx, BACKUP)
+    shown = [(found.availability_zone, found.repository, found.host) for found in backups]
+    assert shown == [("az1", "r1", "one@az1"), ("az2", "r2", "one@az2")]
+    assert all(found.up and not found.disabled for found in backups)
 
 
 def test_without_a_beat_for_a_minute_all_of_it_is_down(database: Database, clock: Clock) -> None:
@@ -100,7 +101,6 @@ def test_registering_again_keeps_what_an_operator_disabled(database: Database) -
         register(tx)
     with database.reading() as tx:
         (service, _) = services.list_services(tx, host="one@az1")
-        assert not services.backup_zones(tx)["az1"].enabled
     assert (service.disabled, service.disabled_reason) == (True, "work on its disks")
 
 
@@ -120,6 +120,10 @@ def test_zones_that_a_worker_serves_no_more_are_forgotten(database: Database) ->
     assert hosts == ["One@az2", "one@az1", "one@az1"]
 
 
+def serving_az2(tx: Transaction) -> str:
+    return placement.require_service(tx, "az2").host
+
+
 def test_a_zone_is_served_by_its_enabled_service_that_is_up(
     database: Database, clock: Clock
 ) -> None:
@@ -127,8 +131,8 @@ def test_a_zone_is_served_by_its_enabled_service_that_is_up(
     with database.writing() as tx:
         serve_az2(tx, "two@az2")
     with database.reading() as tx:
-        assert services.backup_zones(tx)["az2"].host == "two@az2"
+        assert serving_az2(tx) == "two@az2"
     with database.writing() as tx:
         services.set_disabled(tx, host="two@az2", binary=BACKUP, disabled=True, reason=None)
     with database.reading() as tx:
-        assert services.backup_zones(tx)["az2"].host == "one@az2"
+        assert serving_az2(tx) == "one@az2"

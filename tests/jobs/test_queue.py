@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from tests.databases import Clock, a_database
 
-from emberkeep.db import services
+from emberkeep.db import services, tables
 from emberkeep.db.database import Database
 from emberkeep.jobs.errors import LeaseLost
 from emberkeep.jobs.queue import Beat, Job, Kind, NewJob, Queue, Settings, Worker
@@ -429,3 +430,25 @@ def test_a_disabled_service_leaves_work_to_an_enabled_one_that_can_do_it(place: 
     serve(place, "two", "r1", disabled=True)
     nobody_is_enabled = place.enqueue(needs_repository="r1", needs_backend="shared")
     assert place.claim(one).id == nobody_is_enabled
+
+
+def test_every_job_that_is_changed_was_locked_by_its_key_alone(place: Place) -> None:
+    """Else MariaDB locks the index of states first, and who ends a job waits for who renews it."""
+    seen: list[str] = []
+
+    def note(_connection: object, statement: object, *_: object) -> None:
+        if isinstance(statement, sa.Select) and statement._for_update_arg is not None:
+            seen.append(str(statement.whereclause))
+        elif isinstance(statement, sa.Update) and statement.table is tables.jobs:
+            seen.append("update")
+
+    place.enqueue()
+    sa.event.listen(place.database.engine, "before_execute", note)
+    job = place.claim()
+    place.queue.beat(ONE, [], {job.id: Beat(job.attempt, 0, 0, 0)})
+    with place.database.writing() as tx:
+        place.queue.cancel(tx, job.subject)
+    place.finish(job)
+    key = "jobs.id = :id_1"
+    assert seen[:6] == [key, "update"] * 3  # claimed, renewed, cancelled
+    assert (seen[6], seen[-1]) == (key, "update")

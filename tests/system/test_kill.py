@@ -119,3 +119,41 @@ def test_killed_in_a_backup_or_a_restore_all_ends_well(
             "the end of the deletion",
         )
     assert service.call("GET", "/backups").body == {"backups": []}
+
+
+@pytest.mark.slow
+def test_killed_in_a_revert_the_volume_is_reverted(service: Service, image: Path) -> None:
+    wanted = digest(image)
+    imported = command(
+        *("volume", "import", "--json", "--state-dir", service.state, "--name", "v"),
+        *("--availability-zone", "az1", "--project", PROJECT, image),
+    )
+    volume_id = json.loads(imported)["id"]
+    path = service.path(volume_id)
+    asked = {"snapshot": {"volume_id": volume_id}}
+    snapshot_id = service.call("POST", "/snapshots", asked).body["snapshot"]["id"]
+
+    def snapshot() -> dict[str, object]:
+        return dict(service.call("GET", f"/snapshots/{snapshot_id}").body["snapshot"])
+
+    settled(snapshot, {"creating"})
+    whole = sorted(found.name for found in path.parent.iterdir())
+    for _ in range(3):
+        with path.open("r+b") as file:
+            file.write(b"written since")
+        worker = service.child("worker")
+        revert = {"revert": {"snapshot_id": snapshot_id}}
+        assert service.call("POST", f"/volumes/{volume_id}/action", revert).status == 202
+        until(
+            lambda: (
+                list(path.parent.glob(f".{volume_id}.*"))
+                or service.volume(volume_id)["status"] != "reverting"
+            ),
+            "the copy of the snapshot",
+        )
+        worker.kill()
+        worker.wait(30)
+        assert settled(lambda: service.volume(volume_id), {"reverting"})["status"] == "available"
+        assert snapshot()["status"] == "available"
+        assert digest(path) == wanted
+        assert sorted(found.name for found in path.parent.iterdir()) == whole

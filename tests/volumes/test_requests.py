@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from tests.volumes.kept import CALLER, LocalPlace, a_caller, create, first_bytes
 
+from emberkeep.db import tables
 from emberkeep.db import volumes as table
 from emberkeep.db.paging import Query
 from emberkeep.volumes.errors import (
@@ -316,3 +318,24 @@ def test_lists_are_filtered_sorted_and_counted(place: LocalPlace) -> None:
     assert ([row.id for row in rows], count) == ([ids["c"]], None)
     rows, _ = place.service.find(Query(None, limit=9, filters={"name": "x"}))
     assert [row.project_id for row in rows] == ["other"]
+
+
+@pytest.mark.parametrize("call", ["revert", "delete"])
+def test_who_does_something_to_snapshots_with_their_volume_holds_them(
+    place: LocalPlace, call: str
+) -> None:
+    """SQLite has one writer at a time, others lock the rows that are asked for."""
+    volume_id = place.a_volume()
+    snapshot_id = place.a_snapshot(volume_id)
+    locked: list[sa.Table] = []
+
+    def note(_connection: object, statement: object, *_: object) -> None:
+        if isinstance(statement, sa.Select) and statement._for_update_arg is not None:
+            locked.extend(statement.get_final_froms())
+
+    sa.event.listen(place.database.engine, "before_execute", note)
+    if call == "revert":
+        place.service.revert(CALLER, volume_id, snapshot_id)
+    else:
+        place.service.delete(CALLER, volume_id, cascade=True)
+    assert locked == [tables.volumes, tables.snapshots]

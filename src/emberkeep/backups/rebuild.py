@@ -128,7 +128,7 @@ def _insert(tx: Transaction, row: Backup) -> str:
     elif known.deleted or (known.root is None and known.status == "error"):
         # Of a database that is older than the store: it has seen the backup begin, or go.
         values = {name: getattr(row, name) for name in table.COLUMNS - {"id"}}
-        table.revive(tx, row.id, **values)
+        table.revive(tx, row.id, values, failed=True)
     else:
         row = replace(row, id=str(uuid.uuid4()), num_dependent_backups=0)
         table.insert(tx, row)

@@ -12,6 +12,7 @@ from emberkeep.db import backups as table
 from emberkeep.db.backups import Backup
 from emberkeep.jobs.queue import Kind, NewJob
 
+_EXISTS = "Backup already exists in database."
 # What a deleted backup's row still says of data that is gone.
 _NOWHERE = dict.fromkeys(("repository", "domain", "root", "root_sha256", "size_bytes", "service"))
 
@@ -48,7 +49,7 @@ def import_record(
         backup_id, size = content["id"], content["size"]
         known = table.get(tx, backup_id, deleted=True)
         if known is not None and not known.deleted:
-            raise InvalidBackup("Backup already exists in database.")
+            raise InvalidBackup(_EXISTS)
         if size > quota.LARGEST:
             raise quota.overflow()
         quota.check(
@@ -65,10 +66,12 @@ def import_record(
             "size": size,
         }
         if known is None:
-            table.insert(tx, rows.new(caller, backup_id, now=tx.now(), **fresh))
+            made = table.insert_first(tx, rows.new(caller, backup_id, now=tx.now(), **fresh))
         else:
             owner = {"project_id": caller.project_id, "user_id": caller.user_id}
-            table.revive(tx, backup_id, **owner, **fresh, **_NOWHERE)
+            made = table.revive(tx, backup_id, {**owner, **fresh, **_NOWHERE})
+        if not made:  # another import of it came in between
+            raise InvalidBackup(_EXISTS)
         means.queue.enqueue(
             tx,
             NewJob(

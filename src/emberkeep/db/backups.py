@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from emberkeep.db import paging
 from emberkeep.db.database import Transaction
@@ -75,6 +76,16 @@ def usage(tx: Transaction, project_id: str) -> Usage:
 
 def insert(tx: Transaction, backup: Backup) -> None:
     tx.changed(sa.insert(backups).values({name: getattr(backup, name) for name in COLUMNS}))
+
+
+def insert_first(tx: Transaction, backup: Backup) -> bool:
+    """Insert the row; False if there is one of its id, be it deleted."""
+    try:
+        with tx.connection.begin_nested():
+            insert(tx, backup)
+    except IntegrityError:
+        return False
+    return True
 
 
 def get(
@@ -154,10 +165,17 @@ def change(
     return tx.changed(sa.update(backups).where(*mine).values(values)) == 1
 
 
-def revive(tx: Transaction, backup_id: str, **values: Any) -> None:
-    """Bring a deleted row back, with what an import gives it."""
-    values |= {"deleted": False, "deleted_at": None}
-    tx.changed(sa.update(backups).where(backups.c.id == backup_id).values(values))
+def revive(
+    tx: Transaction, backup_id: str, values: Mapping[str, Any], *, failed: bool = False
+) -> bool:
+    """Bring a deleted row back, or if `failed` one in `error` without data, with these values;
+    False if it is neither."""
+    new = {**values, "deleted": False, "deleted_at": None}
+    gone: sa.ColumnElement[bool] = backups.c.deleted
+    if failed:
+        gone = sa.or_(gone, sa.and_(backups.c.status == "error", backups.c.root.is_(None)))
+    mine = (backups.c.id == backup_id, gone)
+    return tx.changed(sa.update(backups).where(*mine).values(new)) == 1
 
 
 def remove(tx: Transaction, backup_id: str) -> bool:

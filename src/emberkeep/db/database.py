@@ -8,7 +8,7 @@ Invariants
 * all times come from `Transaction.now()`: one clock, the database's.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DatabaseError as DatabaseError
 
 BUSY_TIMEOUT_SECONDS = 30
@@ -61,6 +62,30 @@ class Transaction:
         """Run a query and return its first row, or None."""
         found = self.connection.execute(statement).mappings().first()
         return None if found is None else dict(found)
+
+    def put(self, table: sa.Table, row: Mapping[str, Any], *changed: str) -> None:
+        """Insert a row; where there is one of its key, give that its values of `changed`.
+
+        In one statement: two that insert and then, told that somebody was faster, update or lock,
+        wait for each other on MariaDB.
+        """
+        key = [column.name for column in table.primary_key]
+        values = {name: row[name] for name in changed}
+        statement: sa.Executable
+        match self.connection.dialect.name:
+            case "sqlite" | "postgresql" as name:
+                make: Any = sqlite.insert if name == "sqlite" else postgresql.insert
+                insert = make(table).values(row)
+                statement = (
+                    insert.on_conflict_do_update(index_elements=key, set_=values)
+                    if values
+                    else insert.on_conflict_do_nothing(index_elements=key)
+                )
+            case _:
+                unchanged = {key[0]: row[key[0]]}
+                insert = mysql.insert(table).values(row)
+                statement = insert.on_duplicate_key_update(values or unchanged)
+        self.changed(statement)
 
     def changed(self, statement: sa.Executable) -> int:
         """Run an UPDATE, DELETE or INSERT and return how many rows it touched."""

@@ -114,6 +114,7 @@ def claim(tx: Transaction, job: Job, worker: str, lease_expires_at: datetime) ->
         "bytes_stored": 0,
         "updated_at": tx.now(),
     }
+    _lock(tx, job.id)
     unchanged = (jobs.c.id == job.id, jobs.c.attempt == job.attempt, _claimable(tx))
     if not tx.changed(sa.update(jobs).where(*unchanged).values(changes)):
         return None
@@ -122,6 +123,7 @@ def claim(tx: Transaction, job: Job, worker: str, lease_expires_at: datetime) ->
 
 def held(tx: Transaction, job: Job) -> Job | None:
     """The row, locked, if it is still this worker's and this attempt's."""
+    _lock(tx, job.id)
     mine = _mine(job.id, worker=job.worker, attempt=job.attempt)
     return _job(tx.row(sa.select(jobs).where(*mine).with_for_update()))
 
@@ -130,6 +132,7 @@ def renew(
     tx: Transaction, job_id: str, *, worker: str, attempt: int, values: Mapping[str, Any]
 ) -> bool:
     """Update the job if it is still this attempt's; return whether it was."""
+    _lock(tx, job_id)
     mine = _mine(job_id, worker=worker, attempt=attempt)
     return tx.changed(sa.update(jobs).where(*mine).values(dict(values))) == 1
 
@@ -149,8 +152,10 @@ def take_back(tx: Transaction, worker: str) -> int:
 
 
 def cancel(tx: Transaction, subject: str) -> None:
-    about = (jobs.c.subject == subject, jobs.c.state.in_(UNFINISHED))
-    tx.changed(sa.update(jobs).where(*about).values(cancelled=True))
+    for job in unfinished(tx, subject):
+        _lock(tx, job.id)
+        mine = (jobs.c.id == job.id, jobs.c.state.in_(UNFINISHED))
+        tx.changed(sa.update(jobs).where(*mine).values(cancelled=True))
 
 
 def cancelled(tx: Transaction, job_ids: Collection[str]) -> frozenset[str]:
@@ -173,6 +178,15 @@ def cancel_reserving(tx: Transaction, job_id: str) -> bool:
 
 def delete_reserving(tx: Transaction, job_id: str) -> None:
     tx.changed(sa.delete(jobs).where(jobs.c.id == job_id, jobs.c.state == RESERVING))
+
+
+def _lock(tx: Transaction, job_id: str) -> None:
+    """Lock the row by its key, before a statement that also asks for the job's state.
+
+    MariaDB finds that by the index of states, and locks it there before the row; who changes the
+    state locks them the other way round.
+    """
+    tx.row(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
 
 
 def _claimable(tx: Transaction) -> sa.ColumnElement[bool]:

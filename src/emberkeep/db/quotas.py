@@ -6,7 +6,6 @@ A limit is the project's own, else that of the class `default`, else the configu
 from collections.abc import Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from emberkeep.db.database import Transaction
 from emberkeep.db.tables import quota_classes, quotas
@@ -52,14 +51,6 @@ def _read(tx: Transaction, owner: sa.Column[str], name: str) -> dict[str, int]:
 def _write(tx: Transaction, owner: sa.Column[str], name: str, values: Mapping[str, int]) -> None:
     table = owner.table
     assert isinstance(table, sa.Table)
-    for resource, limit in values.items():
-        mine = (owner == name, table.c.resource == resource)
-        change = sa.update(table).where(*mine).values(hard_limit=limit)
-        if tx.changed(change):
-            continue
+    for resource, limit in sorted(values.items()):  # in one order, so that nobody waits in a circle
         row = {owner.name: name, "resource": resource, "hard_limit": limit}
-        try:
-            with tx.connection.begin_nested():
-                tx.changed(sa.insert(table).values(row))
-        except IntegrityError:  # somebody else's first limit came in between
-            tx.changed(change)
+        tx.put(table, row, "hard_limit")

@@ -29,16 +29,6 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class ZoneService:
-    """The best of the backup services of one zone."""
-
-    repository: str
-    host: str
-    enabled: bool
-    up: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Worker:
     """A running worker and what it reaches."""
 
@@ -75,24 +65,6 @@ def list_services(
     ]
 
 
-def backup_zones(tx: Transaction) -> dict[str, ZoneService]:
-    """Each zone that takes backups, or did: its enabled service that is up, if it has one."""
-    best: dict[str, Service] = {}
-    for service in list_services(tx, BACKUP):
-        other = best.get(service.availability_zone)
-        if other is None or _rank(service) > _rank(other):
-            best[service.availability_zone] = service
-    return {
-        zone: ZoneService(
-            repository=service.repository or "",
-            host=service.host,
-            enabled=not service.disabled,
-            up=service.up,
-        )
-        for zone, service in best.items()
-    }
-
-
 def volume_zones(tx: Transaction) -> dict[str, bool]:
     """Each zone that has volumes: whether an enabled service of it is up."""
     zones: dict[str, bool] = {}
@@ -101,10 +73,6 @@ def volume_zones(tx: Transaction) -> dict[str, bool]:
         zone = service.availability_zone
         zones[zone] = serving or zones.get(zone, False)
     return zones
-
-
-def _rank(service: Service) -> tuple[bool, bool]:
-    return (not service.disabled, service.up)
 
 
 def register(

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from emberkeep.db import paging
 from emberkeep.db.database import Transaction
@@ -93,11 +92,8 @@ def lock_project(tx: Transaction, project_id: str) -> None:
     locked = sa.select(projects).where(projects.c.id == project_id).with_for_update()
     if tx.row(locked) is not None:
         return
-    try:
-        with tx.connection.begin_nested():
-            tx.changed(sa.insert(projects).values(id=project_id))
-    except IntegrityError:  # somebody else's first request came in between
-        tx.row(locked)
+    tx.put(projects, {"id": project_id})
+    tx.row(locked)  # somebody else's first request may have come in between
 
 
 def usage(tx: Transaction, project_id: str) -> dict[str, Usage]:
@@ -187,6 +183,16 @@ def is_being_copied(tx: Transaction, volume_id: str) -> bool:
     return tx.row(snapshot) is not None or _is_origin(tx, volumes.c.source_volid, volume_id)
 
 
+def is_being_restored(tx: Transaction, volume_id: str) -> bool:
+    """Whether there is a job that may write a backup's bytes to the volume, whatever its status."""
+    writing = sa.select(reservations.c.job_id).where(
+        reservations.c.volume_id == volume_id,
+        reservations.c.purpose.in_(("restore", "create")),
+        reservations.c.released.is_(None),
+    )
+    return tx.row(writing) is not None
+
+
 def is_snapshot_being_copied(tx: Transaction, snapshot_id: str) -> bool:
     """Whether a volume is yet to be made of the snapshot."""
     return _is_origin(tx, volumes.c.snapshot_id, snapshot_id)
@@ -241,11 +247,12 @@ def held_snapshot(
     return _snapshot(tx, _one(snapshots, snapshot_id, project_id).with_for_update())
 
 
-def snapshots_of(tx: Transaction, volume_id: str) -> list[SnapshotRow]:
+def held_snapshots(tx: Transaction, volume_id: str) -> list[SnapshotRow]:
+    """The volume's snapshots, locked until the transaction ends; the volume is held before."""
     found = sa.select(snapshots).where(
         snapshots.c.volume_id == volume_id, sa.not_(snapshots.c.deleted)
     )
-    return [SnapshotRow(**row) for row in tx.rows(found)]
+    return [SnapshotRow(**row) for row in tx.rows(found.with_for_update())]
 
 
 def page_snapshots(tx: Transaction, query: Query) -> list[SnapshotRow]:

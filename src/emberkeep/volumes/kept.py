@@ -119,6 +119,13 @@ class Kept:
         """The file that holds the snapshot's bytes."""
         return self.driver(backend).path(snapshot_name(snapshot_id))
 
+    def leave_nothing(self, driver: FilesDriver, volume_id: str) -> None:
+        """Remove the file that was made of a volume, if that was deleted by force meanwhile."""
+        with self._database.reading() as tx:
+            row = table.get(tx, volume_id)
+        if row is None or row.status == "deleting":
+            driver.delete(volume_id)
+
     def check_type(self, asked: str | None) -> str:
         """The name of the volume type.  Raises `TypeNotFound`."""
         if asked in (None, DEFAULT_TYPE, DEFAULT_TYPE_ID):
@@ -150,6 +157,12 @@ class Kept:
         if row is None:
             raise VolumeNotFound(volume_id)
         return row
+
+    @staticmethod
+    def _true_status(tx: Transaction, row: VolumeRow) -> str:
+        """The status of the held volume as far as its bytes count: an operator may have reset it
+        while a restore writes them."""
+        return "restoring-backup" if table.is_being_restored(tx, row.id) else row.status
 
     def _snapshot_row(
         self, tx: Transaction, snapshot_id: str, project_id: str | None = None

@@ -1,7 +1,7 @@
 """What callers ask of volumes, with Cinder's checks, in Cinder's order, in Cinder's words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emberkeep.caller import Caller
 from emberkeep.db import volumes as table
@@ -68,7 +68,10 @@ class Requests(Kept):
             if asked.snapshot_id is not None:
                 snapshot = self._held_snapshot(tx, asked.snapshot_id, caller.sees)
             if asked.source_volid is not None:
-                source = self._held(tx, asked.source_volid, caller.sees)
+                # Who holds both holds the volume first; with a snapshot, too, it is refused anyhow.
+                look = self._held if snapshot is None else self._row
+                source = look(tx, asked.source_volid, caller.sees)
+                source = replace(source, status=self._true_status(tx, source))
             caller.authorize("volume:create", None)
             if snapshot is not None and source is not None:
                 raise InvalidInput(_ONE_SOURCE)
@@ -121,7 +124,7 @@ class Requests(Kept):
         with self._database.writing() as tx:
             row = self._held(tx, volume_id, caller.sees)
             caller.authorize("volume:delete", row.project_id)
-            snapshots = table.snapshots_of(tx, volume_id)
+            snapshots = table.held_snapshots(tx, volume_id)
             movable = force or (row.status in DELETABLE and self._nobody_copies(tx, row, snapshots))
             if (
                 not movable

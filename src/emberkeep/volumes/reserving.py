@@ -94,7 +94,7 @@ class Reserving(Kept):
         table.change_snapshot(tx, snapshot_id, status="backing-up")
 
     def _take_volume_for_backup(self, tx: Transaction, volume_id: str, *, in_use: bool) -> None:
-        status = self._held(tx, volume_id).status
+        status = self._true_status(tx, self._held(tx, volume_id))
         if status == "in-use" and not in_use:
             raise WrongStatus("Backing up an in-use volume must use the force flag.", status=status)
         if status not in ("available", "in-use"):
@@ -113,7 +113,7 @@ class Reserving(Kept):
         with self._in(tx) as inner:
             if known := self._known(inner, job_id):
                 return known
-            status = self._held(inner, volume_id).status
+            status = self._true_status(inner, self._held(inner, volume_id))
             if status != "available" or table.is_being_copied(inner, volume_id):
                 raise WrongStatus("Volume to be restored to must be available", status=status)
             table.change(inner, volume_id, status="restoring-backup", previous_status=status)
@@ -216,6 +216,7 @@ class Reserving(Kept):
         new = reservation.purpose is Purpose.CREATE
         if new:  # in every attempt: what the one before wrote is not zeros
             driver.renew(row.id, row.size * GIB)
+            self.leave_nothing(driver, row.id)
         elif row.path is None:
             driver.extend(row.id, row.size * GIB)
         return driver.target(self.path_of(row), size=row.size * GIB, reads_as_zeros=new)

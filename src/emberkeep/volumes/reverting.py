@@ -21,7 +21,7 @@ class Reverting(Kept):
             caller.authorize("volume:get", row.project_id)
             snapshot = _latest(tx, row, snapshot_id)
             caller.authorize("volume:revert_to_snapshot", row.project_id)
-            if row.status != "available" or table.is_being_copied(tx, volume_id):
+            if self._true_status(tx, row) != "available" or table.is_being_copied(tx, volume_id):
                 raise Conflict(
                     f"Invalid volume: {_can_not(row, snapshot)} Volume's status must be "
                     "'available'."
@@ -39,7 +39,7 @@ class Reverting(Kept):
 
 def _latest(tx: Transaction, row: VolumeRow, snapshot_id: str | None) -> SnapshotRow:
     """The volume's latest snapshot, which must be the one that is named, and as large."""
-    snapshots = table.snapshots_of(tx, row.id)
+    snapshots = table.held_snapshots(tx, row.id)
     if not snapshots:
         raise InvalidInput(f"Volume {row.id} doesn't have any snapshots.")
     latest = max(snapshots, key=lambda snapshot: (snapshot.created_at, snapshot.id))

@@ -59,10 +59,11 @@ class Snapshots(Kept):
                 never = "Snapshot cannot be created while volume is migrating."
             if never is not None:
                 raise InvalidVolume(f"Invalid volume: {never}")
-            if row.status not in allowed:
+            status = self._true_status(tx, row)
+            if status not in allowed:
                 raise InvalidVolume(
                     f"Invalid volume: Volume {volume_id} status must be {', '.join(allowed)}, "
-                    f"but current status is: {row.status}."
+                    f"but current status is: {status}."
                 )
             quota.check_snapshot(tx, self._quotas, caller.project_id, row.size)
             snapshot = SnapshotRow(

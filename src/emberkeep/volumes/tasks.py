@@ -11,7 +11,6 @@ from emberkeep.db import attachments
 from emberkeep.db import volumes as table
 from emberkeep.db.database import Database, Transaction
 from emberkeep.db.volumes import VolumeRow
-from emberkeep.volumes.drivers.files import FilesDriver
 from emberkeep.volumes.errors import VolumeError
 from emberkeep.volumes.kept import GIB, Kept, snapshot_name
 
@@ -90,16 +89,8 @@ def _create_volume(job: Job, database: Database, volumes: Kept, checkpoint: Chec
         origin = None
     if origin is not None:
         driver.copy(origin, row.id, size=size, copied=lambda _done, _total: checkpoint())
-    _leave_nothing(database, driver, job.subject)
+    volumes.leave_nothing(driver, job.subject)
     return lambda tx: table.change(tx, job.subject, when=("creating",), status="available")
-
-
-def _leave_nothing(database: Database, driver: FilesDriver, volume_id: str) -> None:
-    """Remove the file that was made of a volume which was deleted by force meanwhile."""
-    with database.reading() as tx:
-        row = table.get(tx, volume_id)
-    if row is None or row.status == "deleting":
-        driver.delete(volume_id)
 
 
 def _backend_of(database: Database, row: VolumeRow) -> str:
@@ -152,19 +143,22 @@ def _revert_volume(job: Job, database: Database, volumes: Kept, checkpoint: Chec
         return lambda tx: _give_snapshot_back(tx, job)
     if row.path is not None:
         raise VolumeError(f"{row.path} is not ours; a volume that lies elsewhere is not reverted")
-    driver, copy = volumes.driver(row.backend), f"revert-{row.id}"
-    try:
-        driver.copy(
-            volumes.snapshot_path(snapshot_id, row.backend),
-            copy,
-            size=row.size * GIB,
-            copied=lambda _done, _total: checkpoint(),
-        )
+    driver = volumes.driver(row.backend)
+
+    def may_replace() -> bool:
         checkpoint()  # not after the lease: somebody may have written since
-        driver.replace(row.id, copy)
-    finally:
-        driver.delete(copy)
-    _leave_nothing(database, driver, row.id)
+        with database.reading() as tx:
+            now = table.get(tx, job.subject)
+        return now is not None and now.status == "reverting"  # else somebody may have it by now
+
+    driver.replace(
+        row.id,
+        volumes.snapshot_path(snapshot_id, row.backend),
+        size=row.size * GIB,
+        copied=lambda _done, _total: checkpoint(),
+        may_replace=may_replace,
+    )
+    volumes.leave_nothing(driver, row.id)
 
     def done(tx: Transaction) -> None:
         table.change(tx, job.subject, when=("reverting",), status="available")

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from emberkeep.engine.errors import SourceError
@@ -63,19 +63,29 @@ class FilesDriver:
         """
         if self.path(name).exists():
             return
-        with _opened(source) as original, self._whole(name) as descriptor:
-            length = blocks.size_of(original)
-            if blocks.is_device(original) or not blocks.share(original, descriptor):
-                self._copy(source, original, descriptor, copied)
-            os.truncate(descriptor, max(length, size))
+        with self._whole(name) as descriptor:
+            self._fill(descriptor, source, size=size, copied=copied)
 
-    def replace(self, name: str, by: str) -> None:
-        """Give the file `by` the name `name`, in place of what has it."""
-        try:
-            os.replace(self.path(by), self.path(name))
-            self._sync_directory()
-        except OSError as error:
-            raise VolumeError(f"{self.path(name)}: {error.strerror}") from error
+    def replace(
+        self,
+        name: str,
+        source: Path,
+        *,
+        size: int = 0,
+        copied: Copied = _unwatched,
+        may_replace: Callable[[], bool],
+    ) -> None:
+        """Give the file `name` the bytes of `source`: all of them at once, or none.
+
+        They are copied beside it first, as by `copy`; then `may_replace` is asked whether the file
+        is still to be replaced, and may raise to stop.
+        """
+        with self._translated(name), self._partial(name) as (descriptor, partial):
+            self._fill(descriptor, source, size=size, copied=copied)
+            os.fsync(descriptor)
+            if may_replace():
+                os.replace(partial, self.path(name))
+                self._sync_directory()
 
     def extend(self, name: str, size: int) -> None:
         """Make the file longer; it never becomes shorter."""
@@ -139,6 +149,14 @@ class FilesDriver:
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 if _locked(file.fileno()):
                     path.unlink()
+
+    def _fill(self, descriptor: int, source: Path, *, size: int, copied: Copied) -> None:
+        """Make the new file a copy of `source`, of `size` bytes at least."""
+        with _opened(source) as original:
+            length = blocks.size_of(original)
+            if blocks.is_device(original) or not blocks.share(original, descriptor):
+                self._copy(source, original, descriptor, copied)
+            os.truncate(descriptor, max(length, size))
 
     def _share(self, path: Path, descriptor: int) -> bool:
         """Share all blocks of `path`; False if that can't be done."""
