@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.world import a_world
 
 from emberkeep.api import server
 from emberkeep.api.core import FILTERS, Settings
 from emberkeep.cli.main import main
-from emberkeep.config import Configuration, ConfigurationError, Quotas, load
+from emberkeep.config import Configuration, ConfigurationError, load
 from emberkeep.config.identity import options_of
 from emberkeep.config.options import SECTIONS, ZONE
 from emberkeep.stores.options import StoreOptions
-from emberkeep.volumes.quota import VolumeQuotas
 
 ZONES = "[availability_zones]\nenabled = az1, az2\n"
 
@@ -97,47 +95,6 @@ def test_zones_that_share_a_repository_say_the_same_of_it(tmp_path: Path) -> Non
     assert configured(tmp_path, same)[0].retries == 3
     with pytest.raises(ConfigurationError, match=r"\[zone:az2\] store_retries: .*\[zone:az1\]"):
         configured(tmp_path, section.format("az1", 3) + section.format("az2", 4))
-
-
-def test_what_projects_may_have_comes_from_the_file(tmp_path: Path) -> None:
-    conf = """[DEFAULT]
-quota_volumes = 1
-quota_snapshots = 2
-quota_gigabytes = 3
-quota_backups = 4
-quota_backup_gigabytes = 5
-quota_groups = 6
-per_volume_size_limit = 7
-no_snapshot_gb_quota = true
-message_ttl = 8
-"""
-    with a_world(tmp_path / "state", conf=conf) as world:
-        assert world.volumes.quotas == VolumeQuotas(
-            volumes=1,
-            snapshots=2,
-            gigabytes=3,
-            groups=6,
-            per_volume_gigabytes=7,
-            no_snapshot_gb_quota=True,
-        )
-        settings = world.backups.settings
-        assert (settings.quota_backups, settings.quota_backup_gigabytes) == (4, 5)
-        assert (settings.message_ttl, world.configuration.message_ttl) == (8, 8)
-
-
-def test_projects_may_have_what_cinders_may_by_default(tmp_path: Path) -> None:
-    configuration = load(tmp_path)
-    assert configuration.quotas == Quotas(
-        volumes=10,
-        snapshots=10,
-        gigabytes=1000,
-        backups=10,
-        backup_gigabytes=1000,
-        groups=10,
-        per_volume_gigabytes=-1,
-    )
-    assert not configuration.volumes.no_snapshot_gb_quota
-    assert configuration.message_ttl == 2_592_000
 
 
 # The API's options.
