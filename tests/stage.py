@@ -15,6 +15,7 @@ from tests.databases import Clock, a_database
 from tests.world import GIB, SMALL, a_caller
 
 from emberkeep.backups.maintenance import Schedule
+from emberkeep.backups.notifications import Notifications, Pace, Payload
 from emberkeep.backups.records import SERVICE, Record
 from emberkeep.backups.service import Backups, NewBackup, Query, Restoring, Settings
 from emberkeep.caller import Caller
@@ -94,6 +95,9 @@ class Stage:
     stores: dict[str, TestStore] = field(default_factory=dict)  # those of another stage, if any
     clock: Any = field(default_factory=Clock)
     patience: Patience = field(default_factory=Patience)
+    pace: Pace = field(default_factory=Pace)
+    # What others were told: who says so, the event and the payload.
+    notified: list[tuple[str, str, Payload]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.database: Database = a_database(self.directory, clock=self.clock)
@@ -125,16 +129,28 @@ class Stage:
             quotas=quotas,
         )
         self.volumes: VolumeService = self.remote or self.local
-        self.backups = Backups(
-            database=self.database, queue=self.queue, volumes=self.volumes, settings=self.settings
-        )
+        self.backups = self._backups()
 
     def set_limits(self, **settings: Any) -> None:
         """Begin again with other settings; what is not named is as by default."""
         self.settings = Settings(enabled_zones=("az1", "az2"), **settings)
-        self.backups = Backups(
-            database=self.database, queue=self.queue, volumes=self.volumes, settings=self.settings
+        self.backups = self._backups()
+
+    def _backups(self) -> Backups:
+        return Backups(
+            database=self.database,
+            queue=self.queue,
+            volumes=self.volumes,
+            settings=self.settings,
+            notifications=self._notifications,
         )
+
+    @property
+    def _notifications(self) -> Notifications:
+        return Notifications(self._note, host="here")
+
+    def _note(self, publisher: str, event: str, payload: Payload) -> None:
+        self.notified.append((publisher, event, payload))
 
     @property
     def everything(self) -> Query:
@@ -156,6 +172,8 @@ class Stage:
             hosts={zone: f"{name}@{zone}" for zone in repositories},
             settings=SMALL,
             schedule=Schedule(collect_every=0, verify_every=0),
+            notifications=self._notifications,
+            pace=self.pace,
         )
         worker = Worker(
             site,

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from emberkeep import state
+from emberkeep.backups.notifications import Notifications
 from emberkeep.backups.service import Backups
 from emberkeep.backups.service import Settings as BackupSettings
 from emberkeep.config import Configuration, Zone
@@ -181,8 +182,12 @@ def assemble(
     *,
     wake: Callable[[], None] = lambda: None,
     drivers: Mapping[str, FilesDriver] | None = None,
+    notifications: Notifications | None = None,
 ) -> Parts:
-    """Put the parts together; `drivers` are the volume back ends that this process reaches."""
+    """Put the parts together; `drivers` are the volume back ends that this process reaches.
+
+    Without `notifications` nobody is told of what is done with the parts.
+    """
     database = Database.connect(configuration.database)
     jobs, quotas, options = configuration.jobs, configuration.quotas, configuration.backups
     queue = Queue(
@@ -235,6 +240,7 @@ def assemble(
             enabled_zones=tuple(zone.name for zone in configuration.zones),
             message_ttl=configuration.message_ttl,
         ),
+        notifications=notifications,
     )
     return Parts(configuration, database, queue, volumes, backups)
 

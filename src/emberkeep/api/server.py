@@ -1,5 +1,6 @@
 """The embedded API process: the application under waitress, on a socket that is bound already."""
 
+import contextlib
 import logging
 import signal
 import socket
@@ -8,7 +9,7 @@ from typing import Any
 
 import waitress
 
-from emberkeep import assembly
+from emberkeep import assembly, notifications
 from emberkeep.api.app import create_app
 from emberkeep.api.authentication import Authentication
 from emberkeep.api.core import FILTERS, Core, Settings
@@ -26,8 +27,10 @@ def run(configuration: Configuration, listener: socket.socket, *, wake: Callable
     signal.signal(signal.SIGTERM, _exit)
     # It opens no volume, but tells where the bytes of one are that is connected.
     drivers = assembly.drivers(configuration)
-    parts = assembly.assemble(configuration, wake=wake, drivers=drivers)
-    try:
+    with contextlib.ExitStack() as until_the_end:
+        told = until_the_end.enter_context(notifications.opened(configuration))
+        parts = assembly.assemble(configuration, wake=wake, drivers=drivers, notifications=told)
+        until_the_end.callback(parts.close)
         app = create_app(
             Core(parts.backups, parts.volumes, parts.database, settings(configuration)),
             authentication=_authentication(configuration),
@@ -35,8 +38,6 @@ def run(configuration: Configuration, listener: socket.socket, *, wake: Callable
         )
         large = configuration.api.max_request_body_size
         create_server(app, largest_body=large, threads=THREADS, sockets=[listener]).run()
-    finally:
-        parts.close()
 
 
 def create_server(app: Any, *, largest_body: int, **how: Any) -> Any:
@@ -55,7 +56,8 @@ def create_server(app: Any, *, largest_body: int, **how: Any) -> Any:
 
 
 def check(configuration: Configuration) -> None:
-    """Raise `ConfigurationError` or `PolicyError` for what would end the process at once."""
+    """Raise `ConfigurationError` or `PolicyError` for what would end the processes at once."""
+    notifications.check(configuration)
     _authentication(configuration)
     Enforcer(configuration.policy_file)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from emberkeep.backups import placement
+from emberkeep.backups.notifications import Notifications
 from emberkeep.backups.seam import Seam
 from emberkeep.db.database import Database
 from emberkeep.jobs.queue import Queue
@@ -31,3 +32,4 @@ class Means:
     volumes: VolumeService
     seam: Seam
     settings: Settings
+    notifications: Notifications

@@ -4,6 +4,7 @@ from emberkeep.backups import access, lifecycle, placement
 from emberkeep.backups.errors import InvalidBackup
 from emberkeep.backups.lifecycle import Event
 from emberkeep.backups.means import Means
+from emberkeep.backups.notifications import Event as Told
 from emberkeep.caller import Caller
 from emberkeep.db import sessions
 from emberkeep.db.backups import Backup
@@ -26,8 +27,10 @@ def reset_status(means: Means, caller: Caller, backup_id: str, status: str) -> N
     event = EVENTS.get(status.lower())
     if event is None:
         raise InvalidBackup(f"{status} is no status that a backup can be reset to")
+    tell = means.notifications.after
     with means.database.writing() as tx:
         backup = access.get(tx, caller, backup_id, RULE)
+        tell(tx, Told.RESET_START, backup_id)
         placement.require_service(tx, backup.availability_zone)
         if backup.service is None:
             return
@@ -35,6 +38,7 @@ def reset_status(means: Means, caller: Caller, backup_id: str, status: str) -> N
             return
         means.queue.cancel(tx, backup_id)
         lifecycle.happen(tx, backup_id, event)
+        tell(tx, Told.RESET_END, backup_id)
     means.queue.wake()
 
 

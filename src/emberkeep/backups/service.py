@@ -24,6 +24,7 @@ from emberkeep.backups import progress as work
 from emberkeep.backups.creation import NO_SERVICE, NewBackup
 from emberkeep.backups.listing import Page, Query
 from emberkeep.backups.means import Means, Settings
+from emberkeep.backups.notifications import Notifications
 from emberkeep.backups.placement import Zone
 from emberkeep.backups.records import Record
 from emberkeep.backups.restoring import Restoring
@@ -67,10 +68,12 @@ class Backups:
         queue: Queue,
         volumes: VolumeService,
         settings: Settings,
+        notifications: Notifications | None = None,
     ) -> None:
         self.settings = settings
         seam = Seam(database, queue, volumes)
-        self._means = Means(database, queue, volumes, seam, settings)
+        told = notifications or Notifications()
+        self._means = Means(database, queue, volumes, seam, settings, told)
 
     def list(self, caller: Caller, query: Query) -> Page:
         with self._means.database.reading() as tx:

@@ -8,6 +8,7 @@ option or section that nobody knows is warned of.
 the tables, `identity` is what keystonemiddleware wants to know.
 """
 
+from emberkeep.config.options import NOTIFICATIONS
 from emberkeep.config.reading import FILE_NAME, load, remember_zones
 from emberkeep.config.values import (
     EMBEDDED_PROJECT,
@@ -21,6 +22,7 @@ from emberkeep.config.values import (
     ConfigurationError,
     Jobs,
     Maintenance,
+    NotificationOptions,
     Quotas,
     VolumeOptions,
     Zone,
@@ -33,12 +35,14 @@ __all__ = [
     "KEYSTONE",
     "LOOPBACK",
     "NOAUTH",
+    "NOTIFICATIONS",
     "ApiOptions",
     "BackupOptions",
     "Configuration",
     "ConfigurationError",
     "Jobs",
     "Maintenance",
+    "NotificationOptions",
     "Quotas",
     "VolumeOptions",
     "Zone",

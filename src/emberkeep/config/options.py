@@ -5,13 +5,16 @@ The names are Cinder's, where it has the option.
 
 from dataclasses import dataclass
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 from emberkeep.config.values import KEYSTONE, NOAUTH
 from emberkeep.stores.options import StoreOptions
 
 DEFAULT_ZONES = ("az1", "az2")
 DEFAULT_PORT = 8776
+NOTIFICATIONS = "oslo_messaging_notifications"
+# Sections that only oslo.messaging reads.
+BROKERS = ("oslo_messaging_kafka", "oslo_messaging_rabbit")
 
 _STORE = StoreOptions()
 STORE_SECRETS = ("secret_key", "session_token", "password", "application_credential_secret")
@@ -86,6 +89,29 @@ SECTIONS = (
                 default=2592000,
                 min=1,
                 help="Seconds after which a user message is forgotten.",
+            ),
+            cfg.StrOpt(
+                "transport_url",
+                secret=True,
+                help="Message broker, if [oslo_messaging_notifications] names none.",
+            ),
+            cfg.IntOpt(
+                "backup_object_number_per_notification",
+                default=10,
+                min=1,
+                help="Objects of a backup between two notifications of its progress.",
+            ),
+            cfg.IntOpt(
+                "backup_timer_interval",
+                default=120,
+                min=1,
+                help="Seconds between two notifications of a backup's progress.",
+            ),
+            cfg.BoolOpt(
+                "backup_enable_progress_timer",
+                default=True,
+                help="Whether time counts at all for the notifications of progress, or objects "
+                "only.",
             ),
             quota("quota_volumes", 10, "volumes"),
             quota("quota_snapshots", 10, "snapshots"),
@@ -171,6 +197,34 @@ SECTIONS = (
                 default=False,
                 help="Whether a proxy in front may be believed about the scheme and the prefix "
                 "(X-Forwarded-Proto, X-Forwarded-Prefix).",
+            ),
+        ),
+    ),
+    Section(
+        NOTIFICATIONS,
+        "Telling other services of backups, through oslo.messaging. More of its options may stand "
+        "in [oslo_messaging_rabbit] and [oslo_messaging_kafka].",
+        (
+            cfg.MultiOpt(
+                "driver",
+                item_type=types.String(
+                    choices=["messaging", "messagingv2", "routing", "log", "test", "noop"]
+                ),
+                help="How, for instance messagingv2; may be given more than once, but not by the "
+                "environment. Without it nobody is told.",
+            ),
+            cfg.StrOpt(
+                "transport_url",
+                secret=True,
+                help="Message broker, for instance rabbit://USER:PASSWORD@HOST:5672/; default: "
+                "[DEFAULT] transport_url.",
+            ),
+            cfg.ListOpt("topics", default=["notifications"], help="Topics."),
+            cfg.IntOpt(
+                "retry",
+                default=-1,
+                min=-1,
+                help="How often it is tried again to send one; -1: for ever.",
             ),
         ),
     ),

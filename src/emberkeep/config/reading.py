@@ -10,7 +10,7 @@ from typing import Any
 
 from oslo_config import cfg, iniparser
 
-from emberkeep.config.options import SECTIONS, STORE_SECRETS, ZONE
+from emberkeep.config.options import BROKERS, NOTIFICATIONS, SECTIONS, STORE_SECRETS, ZONE
 from emberkeep.config.values import (
     KEYSTONE,
     ApiOptions,
@@ -19,6 +19,7 @@ from emberkeep.config.values import (
     ConfigurationError,
     Jobs,
     Maintenance,
+    NotificationOptions,
     Quotas,
     VolumeOptions,
     Zone,
@@ -58,6 +59,8 @@ def load(
         known = _known(options, names)
         if options.auth_strategy == KEYSTONE or AUTHTOKEN in written:
             known |= _identity(options)
+        if options[NOTIFICATIONS].driver:
+            known |= {section: set(written.get(section, ())) for section in BROKERS}
         return _configuration(
             options,
             state_dir.absolute(),
@@ -218,7 +221,17 @@ def _configuration(
             verify_depth=options.maintenance.verify_depth,
             verify_share=options.maintenance.verify_percent / 100,
         ),
+        notifications=_notifications(options),
         warnings=warnings,
+    )
+
+
+def _notifications(options: cfg.ConfigOpts) -> NotificationOptions:
+    timed = options.backup_enable_progress_timer
+    return NotificationOptions(
+        drivers=tuple(filter(None, options[NOTIFICATIONS].driver or ())),
+        objects=options.backup_object_number_per_notification,
+        seconds=options.backup_timer_interval if timed else None,
     )
 
 

@@ -74,6 +74,18 @@ class VolumeOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationOptions:
+    """Who is told of backups, and how often of progress; see `backups.notifications`.
+
+    `drivers`: of oslo.messaging, which reads the rest of its options itself; none: nobody.
+    """
+
+    drivers: tuple[str, ...]
+    objects: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Maintenance:
     """How often domains are collected and verified; see `backups.maintenance.Schedule`."""
 
@@ -120,6 +132,7 @@ class Configuration:
     backups: BackupOptions
     volumes: VolumeOptions
     maintenance: Maintenance
+    notifications: NotificationOptions
     warnings: tuple[str, ...]
 
     @property

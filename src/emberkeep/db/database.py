@@ -35,6 +35,7 @@ class Transaction:
         self.connection = connection
         self._clock = clock
         self._now: datetime | None = None
+        self.committed: list[Callable[[], None]] = []
 
     def now(self) -> datetime:
         """The database's time (UTC, without zone), the same throughout the transaction."""
@@ -53,6 +54,13 @@ class Transaction:
         moment = self.connection.scalar(sa.text(statement))
         assert isinstance(moment, datetime)
         return moment
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Have something done once a `writing()` transaction is committed, and only then.
+
+        The call must not raise: what it is about has happened.
+        """
+        self.committed.append(call)
 
     def rows(self, statement: sa.Executable) -> list[dict[str, Any]]:
         """Run a query and return its rows by column name."""
@@ -132,7 +140,10 @@ class Database:
     def writing(self) -> Iterator[Transaction]:
         """Committed at the end of the block, rolled back if it raises."""
         with self._writing.begin() as connection:
-            yield Transaction(connection, self._clock)
+            tx = Transaction(connection, self._clock)
+            yield tx
+        for call in tx.committed:
+            call()
 
     def close(self) -> None:
         self._engine.dispose()

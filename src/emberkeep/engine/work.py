@@ -62,11 +62,13 @@ class _Caller(Executor):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Bytes: of the volume dealt with, of all of it, and put into the store."""
+    """Bytes: of the volume dealt with, of all of it, and put into the store; in so many segments,
+    where some are put."""
 
     done: int
     total: int
     stored: int
+    segments: int = 0
 
 
 Report = Callable[[Progress], None]

@@ -195,7 +195,7 @@ class _Packer:
                 threads.shutdown(wait=True, cancel_futures=True)
                 raise
         self._top = self._map.finish()
-        report(Progress(self._source.size, self._source.size, self._uploads.bytes))
+        report(self._progress(self._source.size))
 
     def commit(self, description: Mapping[str, Any]) -> Written:
         """Put the root; everything that it refers to has been acknowledged."""
@@ -254,6 +254,9 @@ class _Packer:
             stored=before.stored + self._uploads.bytes,
         )
 
+    def _progress(self, done: int) -> Progress:
+        return Progress(done, self._source.size, self._uploads.bytes, self._uploads.count)
+
     def _take(self, batch: Batch, future: Future[list[Found]], report: Report) -> None:
         """Bring what a worker found into the leaf, and the leaf into the map if it is whole."""
         leaf = batch.leaf
@@ -277,8 +280,7 @@ class _Packer:
             self._map.add_leaf(leaf.number, leaf.entries, leaf.ids)
             self._save_now_and_then(leaf.number + 1)
         self._checkpoint()
-        total = self._source.size
-        report(Progress(min(done, total), total, self._uploads.bytes))
+        report(self._progress(min(done, self._source.size)))
 
     def _save_now_and_then(self, leaf: int) -> None:
         """Put a checkpoint if it is time: all before `leaf` is in the map."""

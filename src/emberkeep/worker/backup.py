@@ -2,11 +2,13 @@
 
 import contextlib
 import logging
+from dataclasses import replace
 from typing import Any
 
 from emberkeep.backups import lifecycle, maintenance
 from emberkeep.backups.lifecycle import Event
 from emberkeep.backups.messages import Action, Detail
+from emberkeep.backups.notifications import Event as Told
 from emberkeep.backups.records import SERVICE, Place
 from emberkeep.db import backups as table
 from emberkeep.db import sessions
@@ -14,6 +16,7 @@ from emberkeep.db.backups import Backup
 from emberkeep.db.database import Transaction
 from emberkeep.db.sessions import Domain
 from emberkeep.engine.errors import DamagedObject, SessionLost
+from emberkeep.engine.layout import session_prefix
 from emberkeep.engine.repository import (
     Begun,
     DomainId,
@@ -27,6 +30,7 @@ from emberkeep.jobs.errors import JobCancelled
 from emberkeep.jobs.queue import Job
 from emberkeep.stores.errors import StoreError
 from emberkeep.volumes.service import Attributes, Outcome, Reservation
+from emberkeep.worker.progress import Telling
 from emberkeep.worker.site import Failure, GaveUp, Run, Site, attached
 
 _log = logging.getLogger(__name__)
@@ -42,6 +46,8 @@ def run(site: Site, run: Run) -> None:
     backup, domain, begun = _begin(site, job, repository, session)
     run.begun = True
     reservation = _reserved(site, run)
+    prefix = session_prefix(DomainId(domain.id), session)
+    telling = Telling(site.notifications, site.pace, run, backup, prefix=prefix)
     with attached(
         run,
         lambda: site.volumes.open_source(reservation),
@@ -55,9 +61,10 @@ def run(site: Site, run: Run) -> None:
             begun=begun,
             description=describe(backup, reservation),
             settings=site.settings,
-            progress=run.report,
+            progress=telling.report,
             checkpoint=run.checkpoint,
         )
+    telling.all_sent()
     for damage in written.damaged:
         _log.warning("backup %s stored anew what its base has lost: %s", backup.id, damage)
     try:
@@ -121,7 +128,9 @@ def cancel(site: Site, job: Job, *, begun: bool) -> None:
     def write(tx: Transaction) -> tuple[Outcome, None]:
         _give_up(site, tx, job)
         lifecycle.happen(tx, job.subject, Event.CREATION_FAILED, fail_reason=reason)
-        if not begun and lifecycle.is_kept(tx, job.subject):
+        if begun:
+            site.notifications.after(tx, Told.CREATE_END, job.subject)
+        elif lifecycle.is_kept(tx, job.subject):
             site.tell(tx, job, Action.CREATE, Detail.INVALID_STATUS)
         return Outcome.FAILED, None
 
@@ -139,6 +148,9 @@ def _begin(
         backup = table.get(tx, job.subject)
     if backup is None:
         raise JobCancelled
+    if job.attempt == 1 and backup.status == "creating":
+        mine = replace(backup, host=site.hosts.get(zone), service=SERVICE, availability_zone=zone)
+        site.notifications.send(Told.CREATE_START, mine)
     if domain is None:
         domain = Domain(repository.create_domain(), repository.id, **label)
     base = _base(site, repository, backup, domain)
@@ -271,6 +283,7 @@ def _commit(
             raise SessionLost("what this attempt relied on was taken from it; begin again")
         if backup.parent_id is not None:
             table.count_child(tx, backup.parent_id, 1)
+        site.notifications.after(tx, Told.CREATE_END, backup.id)
         _collect(site, tx, job, written.base)
         return Outcome.COMPLETED, None
 

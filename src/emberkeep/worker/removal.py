@@ -6,6 +6,7 @@ What only that root needed goes with a collection, which is enqueued here.
 from emberkeep.backups import lifecycle, maintenance
 from emberkeep.backups.lifecycle import Event
 from emberkeep.backups.messages import Action, Detail
+from emberkeep.backups.notifications import Event as Told
 from emberkeep.db import backups as table
 from emberkeep.db import sessions
 from emberkeep.db.backups import Backup
@@ -28,6 +29,8 @@ def run(site: Site, run: Run) -> None:
         if backup is None:
             site.queue.finish(tx, job)
             return
+        if job.attempt - job.handed_back == 1:
+            site.notifications.after(tx, Told.DELETE_START, backup.id)
         removing = _is_removing(tx, backup)
         if backup.status != "deleting" and not removing:
             site.tell(tx, job, Action.DELETE, Detail.INVALID_STATUS)
@@ -73,4 +76,5 @@ def _remove_row(site: Site, tx: Transaction, job: Job, backup: Backup) -> None:
     removed = table.remove(tx, backup.id)
     if removed and backup.parent_id is not None and backup.root is not None:
         table.count_child(tx, backup.parent_id, -1)
+    site.notifications.after(tx, Told.DELETE_END, backup.id)
     site.queue.finish(tx, job)

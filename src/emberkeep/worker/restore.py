@@ -5,6 +5,7 @@ from typing import Any
 from emberkeep.backups import lifecycle
 from emberkeep.backups.lifecycle import Event
 from emberkeep.backups.messages import Action, Detail
+from emberkeep.backups.notifications import Event as Told
 from emberkeep.backups.restoring import GENERATED_NAME
 from emberkeep.db import backups as table
 from emberkeep.db import sessions
@@ -27,6 +28,8 @@ def run(site: Site, run: Run) -> None:
     mine = {"restore_volume_id": job.arguments["volume_id"], "status": "restoring"}
     if backup is None or any(getattr(backup, name) != value for name, value in mine.items()):
         raise JobCancelled
+    if job.attempt == 1:
+        site.notifications.send(Told.RESTORE_START, backup)
     run.failing = Detail.RESTORE_FAILED
     if backup.root is None or backup.domain is None:
         raise GaveUp("The backup has no data to restore; delete it.")
@@ -110,6 +113,8 @@ def cancel(site: Site, job: Job, *, begun: bool) -> None:
         if not begun and lifecycle.is_kept(tx, job.subject):
             site.tell(tx, job, Action.RESTORE, Detail.INVALID_STATUS)
         _give_back(tx, job, None)
+        if begun:
+            site.notifications.after(tx, Told.RESTORE_END, job.subject)
         return Outcome.CANCELLED, None
 
     site.seam.end(job, write, error="The restore was cancelled.")
@@ -141,7 +146,9 @@ def _attributes(kept: dict[str, Any]) -> Attributes:
 
 def _end(site: Site, job: Job, restored: Attributes, *, done: int) -> None:
     def write(tx: Transaction) -> tuple[Outcome, Attributes | None]:
-        if _give_back(tx, job, None):
+        mine = _give_back(tx, job, None)
+        site.notifications.after(tx, Told.RESTORE_END, job.subject)
+        if mine:
             return Outcome.COMPLETED, restored
         return Outcome.CANCELLED, None
 

@@ -1,13 +1,15 @@
 """The embedded worker process."""
 
+import contextlib
 import logging
 import signal
 import threading
 from collections.abc import Mapping, Sequence
 
-from emberkeep import assembly
+from emberkeep import assembly, notifications
 from emberkeep.assembly import Parts
 from emberkeep.backups.maintenance import Schedule
+from emberkeep.backups.notifications import Notifications, Pace
 from emberkeep.config import Configuration, Zone
 from emberkeep.engine.repository import Settings
 from emberkeep.stores.errors import StoreError
@@ -28,7 +30,6 @@ def run(configuration: Configuration, *, woken: int) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     drivers = assembly.drivers(configuration)
-    parts = assembly.assemble(configuration, drivers=drivers)
     ended = threading.Event()
     workers: list[Worker] = []
 
@@ -38,10 +39,13 @@ def run(configuration: Configuration, *, woken: int) -> None:
             worker.stop()
 
     signal.signal(signal.SIGTERM, end)
-    try:
+    with contextlib.ExitStack() as until_the_end:
+        told = until_the_end.enter_context(notifications.opened(configuration))
+        parts = assembly.assemble(configuration, drivers=drivers, notifications=told)
+        until_the_end.callback(parts.close)
         while not ended.is_set():
             silent: list[Zone] = []
-            worker = _worker(parts, drivers, silent)
+            worker = _worker(parts, drivers, silent, told)
             workers[:] = [worker]
             if ended.is_set():
                 worker.stop()
@@ -49,8 +53,6 @@ def run(configuration: Configuration, *, woken: int) -> None:
             watch.start()
             worker.serve(woken)
             watch.join()
-    finally:
-        parts.close()
 
 
 def _wait_for(silent: Sequence[Zone], worker: Worker) -> None:
@@ -60,7 +62,12 @@ def _wait_for(silent: Sequence[Zone], worker: Worker) -> None:
             worker.stop()
 
 
-def _worker(parts: Parts, drivers: Mapping[str, FilesDriver], silent: list[Zone]) -> Worker:
+def _worker(
+    parts: Parts,
+    drivers: Mapping[str, FilesDriver],
+    silent: list[Zone],
+    told: Notifications,
+) -> Worker:
     """A worker for all zones but those whose stores do not answer, which become `silent`."""
     configuration = parts.configuration
 
@@ -89,6 +96,8 @@ def _worker(parts: Parts, drivers: Mapping[str, FilesDriver], silent: list[Zone]
             verify_share=configuration.maintenance.verify_share,
         ),
         message_ttl=configuration.message_ttl,
+        notifications=told,
+        pace=Pace(configuration.notifications.objects, configuration.notifications.seconds),
     )
     return Worker(
         site,

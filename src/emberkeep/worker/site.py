@@ -11,6 +11,7 @@ from typing import TypeVar
 from emberkeep.backups import messages
 from emberkeep.backups.maintenance import Schedule
 from emberkeep.backups.messages import Action, Detail
+from emberkeep.backups.notifications import Notifications, Pace
 from emberkeep.backups.seam import Seam
 from emberkeep.db.database import Database, Transaction
 from emberkeep.engine.errors import EngineError
@@ -51,7 +52,7 @@ class Site:
     `repositories` by their ids, `zone_repositories` each zone's id; `hosts`: the names under which
     this worker serves the zones;
     `local`: our own volumes, for the jobs that make and delete them; `message_ttl`: how many
-    seconds a message to a user is kept.
+    seconds a message to a user is kept; `pace`: how often `notifications` tell of progress.
     """
 
     database: Database
@@ -64,6 +65,8 @@ class Site:
     settings: Settings
     schedule: Schedule
     message_ttl: float = 2_592_000
+    notifications: Notifications = field(default_factory=Notifications)
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def seam(self) -> Seam:
