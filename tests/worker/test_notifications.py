@@ -3,6 +3,7 @@
 import itertools
 import random
 import threading
+from collections.abc import Callable
 
 import pytest
 from tests.stage import CALLER, Stage
@@ -28,20 +29,28 @@ def statuses(stage: Stage) -> list[tuple[str, str]]:
     return [(event, told["status"]) for _who, event, told in stage.notified if event != PROGRESS]
 
 
-def stopping(stage: Stage, backup_id: str, how: str) -> None:
-    """At the first segment's put somebody stops what is under way with the backup."""
+def at_the_first_segment(stage: Stage, act: Callable[[], None]) -> None:
+    """Let something happen while a backup runs, once: segments are put by several threads."""
+    first = threading.Lock()
 
-    def stop(name: str) -> None:
-        if "/s/" not in name:
-            return
-        stage.stores["az1"].before_put = lambda _name: None
+    def look(name: str) -> None:
+        if "/s/" in name and first.acquire(blocking=False):
+            act()
+
+    stage.stores["az1"].before_put = look
+
+
+def stopping(stage: Stage, backup_id: str, how: str) -> None:
+    """Somebody stops what is under way with the backup."""
+
+    def stop() -> None:
         if how == "delete":
             stage.backups.force_delete(ADMIN, backup_id)
         else:
             stage.backups.reset_status(ADMIN, backup_id, "error")
         stage.one.beat()
 
-    stage.stores["az1"].before_put = stop
+    at_the_first_segment(stage, stop)
 
 
 # Creation.
@@ -223,6 +232,22 @@ def test_a_deletion_that_somebody_took_back_has_no_end(stage: Stage) -> None:
     assert events(stage) == ["backup.delete.start"]
 
 
+def test_a_deletion_that_had_to_wait_is_told_once_it_starts(stage: Stage) -> None:
+    backup = stage.create(stage.a_volume(DATA))
+    waited: list[list[str]] = []
+
+    def delete() -> None:
+        stage.backups.force_delete(ADMIN, backup.id)
+        assert stage.worker("two").run_one((Kind.DELETE,))
+        waited.append(events(stage))
+        stage.one.beat()
+
+    at_the_first_segment(stage, delete)
+    stage.work()
+    assert waited == [[START]]
+    assert events(stage) == [START, END, "backup.delete.start", "backup.delete.end"]
+
+
 # Restores.
 
 
@@ -247,20 +272,29 @@ def test_a_restore_that_fails_has_no_end(stage: Stage) -> None:
     assert events(stage) == ["backup.restore.start"]
 
 
-def test_a_restore_that_is_stopped_ends(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("when", ["describe", "read"])
+def test_a_restore_that_is_stopped_ends(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """On the way, or when all is done but for the last transaction."""
     backup = stage.a_backup(stage.a_volume(DATA))
     target = stage.restore(backup.id).volume_id
     stage.notified.clear()
     repository = stage.repositories["az1"]
-    describe = repository.describe
+    step = getattr(repository, when)
 
-    def stop_then_describe(*given: object, **named: object) -> object:
+    def step_then_stop(*given: object, **named: object) -> object:
+        done = step(*given, **named)
         stage.backups.reset_status(ADMIN, backup.id, "error")
-        stage.one.beat()
-        return describe(*given, **named)  # type: ignore[arg-type]
+        if when == "describe":
+            stage.one.beat()
+        return done
 
-    monkeypatch.setattr(repository, "describe", stop_then_describe)
+    monkeypatch.setattr(repository, when, step_then_stop)
     stage.work()
     assert stage.volume_status(target) == "error"
-    assert events(stage)[0] == "backup.restore.start"
+    assert [event for event in events(stage) if "restore" in event] == [
+        "backup.restore.start",
+        "backup.restore.end",
+    ]
     assert statuses(stage)[-1] == ("backup.restore.end", "available")
